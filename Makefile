@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; only git, make and python3 are needed beforehand.
 PYTHON ?= python3
 BIN = .venv/bin
-.PHONY: setup demo test coverage check check-dist bench docs clean
+.PHONY: setup demo test coverage check check-dist bench soak fuzz audit docs clean
 
 setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
@@ -36,6 +36,16 @@ bench: bench-startup bench-training bench-demo
 bench-%: setup  ## one benchmark: writes bench/results/NAME.json and the tables made from it
 	$(BIN)/python bench/$*.py
 	$(BIN)/python bench/tables.py
+
+soak: setup  ## kill runs at random moments, damage checkpoints, send signals: all must end in the same bytes (20 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak.py
+
+fuzz: setup  ## damaged files for every parser: each must be read or refused in words
+	PYTHONPATH=. $(BIN)/python scripts/fuzz.py
+
+audit: setup  ## known vulnerabilities of the pinned packages
+	$(BIN)/pip install -q pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 docs: setup  ## the pages in docs/, as docs/_build/index.html
 	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'

@@ -22,6 +22,9 @@ FILE_ENDINGS = frozenset(
 )  # fmt: skip
 """Endings that a user expects of a file, so that no folder is given such a name."""
 
+MOST_FLUSHED = 200
+"""A folder of more files is written to the disk by one call for the whole system."""
+
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
@@ -81,6 +84,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         try:
             yield temporary
+            _flush(temporary)
             if path.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
                 path.replace(old / "old")
@@ -90,6 +94,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Have the system write the files of a folder to the disk, so that a loss of power leaves none of them empty."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    if len(files) > MOST_FLUSHED:
+        os.sync()
+        return
+    for file in files:
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
 
 
 def refuse_within(output: Path, data: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -380,8 +383,8 @@ def doctor(device: Device = None, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C; typer turns Ctrl-C into a silent SystemExit with this status."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit statuses after Ctrl-C and SIGTERM; typer turns Ctrl-C into a silent SystemExit with the first."""
 
 
 def _close_displays() -> None:
@@ -390,11 +393,26 @@ def _close_displays() -> None:
         display.close_displays()
 
 
+def _leave(status: int) -> NoReturn:
+    """End the process; one that still has threads at work ends without awaiting them."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    raise SystemExit(status)
+
+
 def main() -> None:
     """Run the command line.
 
-    An error of Augury is printed without a traceback and exits with status 1. Ctrl-C exits with INTERRUPTED.
+    An error of Augury is printed without a traceback and exits with status 1. Ctrl-C exits with INTERRUPTED, and SIGTERM with
+    TERMINATED. Then threads that still train a classifier are not awaited: files are written atomically.
     """
+
+    def terminate(number: int, frame: object) -> None:
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         try:
             app()
@@ -404,13 +422,14 @@ def main() -> None:
         typer.echo(f"augury: {error}", err=True)
         raise SystemExit(1) from None
     except (KeyboardInterrupt, SystemExit) as ended:
-        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+        status = ended.code if isinstance(ended, SystemExit) else INTERRUPTED
+        if status not in (INTERRUPTED, TERMINATED):
             raise
         typer.echo(
             "\naugury: interrupted; finished work is kept, and the same command resumes a run or a trial",
             err=True,
         )
-        raise SystemExit(INTERRUPTED) from None
+        _leave(int(status))
     except RuntimeError as error:
         from augury.training import out_of_memory
 

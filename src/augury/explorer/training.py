@@ -40,7 +40,7 @@ def page(view: RunView) -> dict[str, Any]:
         "warnings": [(row["step"], text) for row in log for text in row.get("warnings", {}).values()],
         "used": [text for row in log for text in row.get("used", {}).values()],
         "samples": [{"name": name, "step": _step(name)} for name in samples(view)],
-        "working": view.working,
+        "working": view.run.working,
         "stages": [(name, name in view.run.state()) for name in STAGES],
     }
 

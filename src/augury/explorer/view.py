@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,15 +70,6 @@ class RunView:
         """The contents of a JSON file of the run by its path without ending; empty where it is missing."""
         file = self.run / f"{name}.json"
         return dict(read_json(file)) if file.exists() else {}
-
-    @property
-    def working(self) -> bool:
-        """Whether a process of this machine works in the folder; a killed one leaves its number behind."""
-        try:
-            os.kill(int((self.run / ".holder").read_text()), 0)
-        except (OSError, ValueError):
-            return False
-        return True
 
     def _synthesizer(self) -> Synthesizer:
         _ = self.run.metadata  # raises for what is no run folder

@@ -205,7 +205,7 @@ def trial(session: Session) -> proof.Fold:
 
 def _fold_images(session: Session, before: int) -> FoldImages:
     neighbours, distances = closest(session.synthetic, session.splits["train"])
-    rows = np.flatnonzero(np.load(session.run / "split.npy", allow_pickle=False) == 0)
+    rows = np.flatnonzero(session.run.split == 0)
     neighbours = np.concatenate([neighbours[:, :1] + before, rows[neighbours[:, 1:]]], axis=1)
     return FoldImages(session.synthetic, neighbours, distances)
 

@@ -37,6 +37,10 @@ SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
 
 LOGGER = logging.getLogger("augury")
 IN_MEMORY = "images given in memory"
+BEFORE_DESCRIPTION = frozenset(
+    (".lock", ".holder", "near_duplicates.json", "near_duplicates.png", "split.npy", "state.json")
+)
+"""Files that a run writes before run.json, so that one that was killed there can be resumed."""
 GONE = "this run was made from images in memory"
 
 
@@ -119,7 +123,7 @@ def read(
     stored = None
     if (run / "run.json").exists():
         stored = run.metadata["source"]
-    elif any(p.name not in (".lock", ".holder") for p in run.path.iterdir()):
+    elif any(p.name not in BEFORE_DESCRIPTION for p in run.path.iterdir()):
         problem = (
             f"holds {OTHERS['fold-1']}".format(run.path)
             if (run / "fold-1").exists()
@@ -272,6 +276,24 @@ def in_size(path: Path, data: LabelledImages, settings: RunSettings, size: tuple
     if again.names != data.names or not np.array_equal(again.labels, data.labels):
         raise DataError(f"{path}: the images changed while they were read; run the same command again")
     return again
+
+
+def check_unchanged(path: Path, data: LabelledImages, settings: RunSettings) -> None:
+    """Raises DataError when the images at `path` are no longer those of `data`; unchanged files are not decoded again."""
+    again = images_of(path, settings)
+    if again.fingerprint == data.fingerprint:
+        return
+    missing = sorted(set(data.names) - set(again.names))
+    if missing:
+        which = f"{missing[0]} is missing"
+    elif again.names == data.names and again.shape == data.shape:
+        changed = (i for i in range(len(data)) if not np.array_equal(again.images[i], data.images[i]))
+        which = next((f"{data.names[i]} is another image" for i in changed), "labels or attributes differ")
+    else:
+        which = "there are other images"
+    raise DataError(
+        f"{path}: the data changed since the run read them ({which}); restore them and run the same command again, or start a new run"
+    )
 
 
 def changes(settings: RunSettings) -> list[str]:

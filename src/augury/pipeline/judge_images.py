@@ -12,7 +12,7 @@ from augury.data.decoding.resize import resized
 from augury.images import LabelledImages
 from augury.metrics.lite0 import SIDE
 from augury.networks import lite0_installed
-from augury.pipeline.inputs import Callbacks, in_size
+from augury.pipeline.inputs import Callbacks, check_unchanged, in_size
 from augury.settings import AUTO, ProveSettings, RunSettings
 
 
@@ -53,4 +53,5 @@ def at_judge_size(
     callbacks.note(
         f"the classifiers of the trial see the images at {size[0]}x{size[1]}, the generator at {data.shape[1]}x{data.shape[2]}"
     )
+    check_unchanged(path, data, settings)
     return in_size(path, data, settings, size)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import shlex
+import socket
 import time
+import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +31,18 @@ if TYPE_CHECKING:
     from augury.prediction import Predictor
     from augury.training import Synthesizer
 
+LOGGER = logging.getLogger("augury")
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Error numbers of a file system that cannot lock files, such as some network file systems."""
+
 FORMAT = 3
 """Version of the folder's layout; a folder of another version is refused."""
+
+DAMAGE = (
+    KeyError, TypeError, ValueError, AttributeError, EOFError, OverflowError, MemoryError, SyntaxError, tokenize.TokenError
+)  # fmt: skip
+"""What reading a damaged JSON or NumPy file raises."""
 
 OTHERS = {
     "fold-1": "the runs of a cross-validation; give one of them, as {0}/fold-1, or resume all with --folds",
@@ -82,15 +96,21 @@ class Run:
         return str(self.path)
 
     def __repr__(self) -> str:
-        facts = [repr(str(self.path))]
-        data = self._stored("run").get("data")
+        try:
+            return f"Run({', '.join([repr(str(self.path)), *self._facts()])})"
+        except (RunFolderError, *DAMAGE):
+            return f"Run({str(self.path)!r}, damaged)"
+
+    def _facts(self) -> list[str]:
+        """How many images and stages there are, and the outcome."""
+        facts, data = [], self._stored("run").get("data")
         if data:
             size = "×".join(map(str, data["shape"]))
             facts += [f"{data['n']:,} images, {size}, {len(data['classes']):,} classes"]
         stages = len(self.state())
         facts += [f"{stages} stage{'s' if stages > 1 else ''} done"] if stages else []
         outcome = self._stored("verdict").get("outcome")
-        return f"Run({', '.join(facts + ([outcome] if outcome else []))})"
+        return facts + ([outcome] if outcome else [])
 
     def _repr_html_(self) -> str:
         stored, verdict = self._stored("run"), self._stored("verdict")
@@ -137,12 +157,14 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that this run last used, as plain values; empty for a new folder."""
-        return dict(self.metadata["settings"]) if (self / "run.json").exists() else {}
+        with _readable(self / "run.json"):
+            return dict(self.metadata["settings"]) if (self / "run.json").exists() else {}
 
     @property
     def split(self) -> npt.NDArray[np.int8]:
         """The split of every image, int8 [N]: 0 train, 1 validation, 2 test, -1 left out as a near-duplicate."""
-        codes: npt.NDArray[np.int8] = np.load(self._written("split.npy", "split"), allow_pickle=False)
+        with _readable(file := self._written("split.npy", "split")):
+            codes: npt.NDArray[np.int8] = np.load(file, allow_pickle=False)
         return codes
 
     @property
@@ -167,12 +189,14 @@ class Run:
         """The score card of the generator."""
         from augury.metrics import ScoreCard
 
-        return ScoreCard.from_dict(self.read("scores"))
+        with _readable(self / "scores.json"):
+            return ScoreCard.from_dict(self.read("scores"))
 
     @property
     def verdict(self) -> Verdict:
         """The verdict of a finished proof."""
-        return Verdict.from_dict(self.read("verdict"))
+        with _readable(self / "verdict.json"):
+            return Verdict.from_dict(self.read("verdict"))
 
     @property
     def classifier(self) -> Predictor:
@@ -216,6 +240,8 @@ class Run:
     def held(self) -> Iterator[None]:
         """Hold the folder for this process; it is created if it does not exist.
 
+        On a file system without locks, the file .holder takes their place; it names the process that works here.
+
         Raises RunFolderError when another process holds it, and SettingsError for a new folder whose name ends as that of a file.
         """
         from filelock import FileLock, Timeout
@@ -223,25 +249,53 @@ class Run:
         if not self.path.exists():
             check_folder_name(self.path)
 
+        holder = self / ".holder"
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock: FileLock = FileLock(str(self / ".lock"), timeout=0)
             try:
                 lock.acquire()
             except Timeout:
-                holder = self / ".holder"
-                who = f" (process {holder.read_text().strip()})" if holder.exists() else ""
-                raise RunFolderError(
-                    f"{self.path}: another augury{who} is working in this folder; wait for it, or choose another with -o"
-                ) from None
+                raise self._busy() from None
+            except (NotImplementedError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                    raise
+                if self.working:
+                    raise self._busy() from None
+                LOGGER.warning(
+                    "%s: this file system has no locks; do not start a second command in this folder from another machine",
+                    self.path,
+                )
         try:
             with explained(self.path):
-                (self / ".holder").write_text(str(os.getpid()))
+                holder.write_text(f"{os.getpid()} on {socket.gethostname()}")
                 sweep(self.path)
             yield
         finally:
-            (self / ".holder").unlink(missing_ok=True)
+            holder.unlink(missing_ok=True)
             lock.release()
+
+    @property
+    def working(self) -> bool:
+        """Whether a process of this machine works in the folder; a killed one leaves its number behind."""
+        try:
+            number, _, machine = (self / ".holder").read_text().strip().partition(" on ")
+            if machine != socket.gethostname():
+                return False
+            os.kill(int(number), 0)
+        except PermissionError:  # it is the process of another user
+            return True
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _busy(self) -> RunFolderError:
+        """The error for a folder that another process holds."""
+        holder = self / ".holder"
+        who = f" (process {holder.read_text().strip()})" if holder.exists() else ""
+        return RunFolderError(
+            f"{self.path}: another augury{who} is working in this folder; wait for it, or choose another with -o"
+        )
 
     def refuse_others(self, ours: set[str], what: str) -> None:
         """Raises RunFolderError when the held folder contains files that are not in `ours`; `what` completes the message."""
@@ -258,7 +312,8 @@ class Run:
 
     def is_done(self, stage: str, inputs: Any) -> bool:
         """Whether `stage` has finished with exactly these inputs."""
-        return self.state().get(stage, {}).get("key") == digest(inputs)
+        with _readable(self / "state.json"):
+            return bool(self.state().get(stage, {}).get("key") == digest(inputs))
 
     @contextmanager
     def stage(self, stage: str, inputs: Any) -> Iterator[None]:
@@ -279,3 +334,15 @@ class Run:
     def key(self, stage: str) -> str:
         """The key of a finished stage, an input of the next stage."""
         return str(self.state()[stage]["key"])
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Turn errors of reading a damaged or edited file into a RunFolderError with a remedy."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise RunFolderError(
+            f"{file}: damaged, or written by another version ({type(error).__name__}: {error}); restore it from a copy, or delete it and "
+            "run the same command again"
+        ) from error

@@ -58,7 +58,7 @@ class Session:
     @cached_property
     def splits(self) -> dict[str, LabelledImages]:
         """The data by split; raises RunFolderError when the split stage has not run."""
-        codes = np.load(self.run / "split.npy", allow_pickle=False)
+        codes = self.run.split
         splits = by_split(self.data, codes, self.run.read("near_duplicates")["indices"])
         return splits if self.target is None else domains.target_splits(splits, self.target)
 
@@ -69,7 +69,7 @@ class Session:
         images = self.data if self.target is not None else at_judge_size(path, self.data, self.settings, self.callbacks)
         if images is self.data:
             return None
-        codes = np.load(self.run / "split.npy", allow_pickle=False)
+        codes = self.run.split
         splits = by_split(images, codes, self.run.read("near_duplicates")["indices"])
         return proof.Splits(splits["train"], splits["validation"], splits["test"])
 

@@ -27,7 +27,7 @@ from augury.pipeline.cards import background, write_cards
 from augury.pipeline.cost import plan_run
 from augury.pipeline.display import showing
 from augury.pipeline.final_classifier import FOLDER, store_classifier, trial_inputs
-from augury.pipeline.inputs import Callbacks, divided, read, refuse_among_data
+from augury.pipeline.inputs import Callbacks, check_unchanged, divided, read, refuse_among_data
 from augury.pipeline.preflight import check_splits, preflight
 from augury.pipeline.recipe_contest import hold_contest, monitor
 from augury.pipeline.run_folder import Run
@@ -229,6 +229,8 @@ def export(session: Session) -> None:
 def write_data_set(session: Session, path: Path, settings: ExportSettings, *, force: bool) -> None:
     """Write train images and kept synthetic images as the settings of an export say, which need not be those of the run."""
     train = session.splits["train"]
+    if settings.originals != "none" and Path(session.source).exists():
+        check_unchanged(Path(session.source), session.data, session.settings)
     originals = session.originals(train, settings)
     done = exports.writer(settings.format)(
         path,

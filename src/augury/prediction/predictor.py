@@ -173,6 +173,11 @@ class Predictor:
         at = folder_of(folder)
         card = ClassifierCard.read(at / CARD)
         weights = _weights(at / WEIGHTS, card)
+        if len(card.classes) not in {tensor.shape[0] for tensor in weights.values() if tensor.ndim}:
+            raise RunFolderError(
+                f"{at / CARD}: has {len(card.classes):,} classes, but the weights are of another number; use the weights and the card of "
+                "one run"
+            )
         where, limits = str(at / WEIGHTS), card.novelty["limits"]
         novelty = loaded(
             _of(NOVELTY, weights), (limits["features"], limits["appearance"]), int(card.novelty["neighbours"]), where
@@ -342,7 +347,7 @@ def _weights(path: Path, card: ClassifierCard) -> dict[str, torch.Tensor]:
             f"{path}: this is a pickle (as torch.save writes it), which can run any code when it is loaded, so it is refused; give "
             "weights in the format safetensors"
         )
-    weights = checkpoints.load(path)[0]
+    weights = checkpoints.read(path)[0]
     if hashlib.sha256(path.read_bytes()).hexdigest() != card.weights_sha256:
         raise RunFolderError(
             f"{path}: its SHA-256 is not that of the card, so one of them was changed; write both again with: augury run -o RUN"

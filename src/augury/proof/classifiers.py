@@ -296,10 +296,18 @@ def _threaded(jobs: Sequence[Callable[[], Result]]) -> Iterator[Result]:
     """Results in order. Each job always has one thread, so that its rounding never changes."""
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(max(1, min(threads, len(jobs))), initializer=torch.set_num_threads, initargs=(1,))
+    awaited = True
     try:
         yield from pool.map(lambda job: job(), jobs)
+    except (
+        GeneratorExit,
+        KeyboardInterrupt,
+        SystemExit,
+    ):  # the user does not wait for trainings whose results nobody reads
+        awaited = False
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=awaited, cancel_futures=True)
         torch.set_num_threads(threads)
 
 

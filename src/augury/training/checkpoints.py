@@ -1,7 +1,9 @@
-"""The training state on disk: one safetensors file, replaced atomically."""
+"""The training state on disk: one safetensors file with a checksum, replaced atomically."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,11 +14,25 @@ from augury.errors import RunFolderError
 from augury.files import atomic_path
 from augury.training.train_state import finite
 
+CHECKSUM = "sha256"
+"""Name of the checksum among the facts of a file."""
+
 
 def save(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> None:
-    """Write `tensors` and `facts` (step, key of the plan), atomically."""
+    """Write `tensors` and `facts` (step, key of the plan), atomically, with the checksum that `load` compares."""
+    stored = {k: v.cpu().contiguous().clone() for k, v in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file({k: v.cpu().contiguous().clone() for k, v in tensors.items()}, temporary, metadata=facts)
+        save_file(stored, temporary, metadata={**facts, CHECKSUM: checksum(stored, facts)})
+
+
+def checksum(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> str:
+    """SHA-256 over names, types, shapes and bytes of contiguous CPU tensors, and over the facts."""
+    sha = hashlib.sha256(repr(sorted((k, v) for k, v in facts.items() if k != CHECKSUM)).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
 
 
 def newest(folder: Path, key: str | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
@@ -47,6 +63,14 @@ def files(folder: Path) -> list[Path]:
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """(tensors on CPU, facts) of a file written by `save`; RunFolderError when it is damaged."""
+    tensors, facts = read(path)
+    if facts.pop(CHECKSUM, "") != checksum(tensors, facts):
+        raise RunFolderError(f"{path}: damaged (its checksum differs); delete it and run the same command again")
+    return tensors, facts
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """(tensors on CPU, metadata) of any safetensors file; RunFolderError when it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
             return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118

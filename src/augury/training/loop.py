@@ -16,6 +16,7 @@ from augury.data import draw_contact_sheet
 from augury.errors import SettingsError
 from augury.files import atomic_path, digest
 from augury.images import LabelledImages
+from augury.interruption import held_back
 from augury.networks import build_generator, passes
 from augury.training import checkpoints
 from augury.training.card import Card, data_facts
@@ -66,7 +67,8 @@ def train_plan(
     is reported once by `on_event` and noted in the log.
 
     When losses or weights are not finite, training returns to the last good state at half the learning rates. When memory
-    does not suffice, batches are split into micro-batches.
+    does not suffice, batches are split into micro-batches. Ctrl-C and SIGTERM end the training after the current step, with a
+    checkpoint; a second one ends it at once.
 
     Parameters
     ----------
@@ -96,6 +98,8 @@ def train_plan(
     ------
     SettingsError
         For a semantic loss without `judges`.
+    KeyboardInterrupt
+        After Ctrl-C.
     TrainingError
         When numbers are not finite after three rollbacks, or memory does not suffice for the smallest micro-batch.
     """
@@ -120,31 +124,34 @@ def train_plan(
     images_apart = apart * passes(plan.rule.network, plan.rule.settings)
     often = every * math.ceil(max(plan.steps / 20, images_apart / plan.batch) / every)
 
-    while step < plan.steps and not manager.stale(step):
-        numbers = recovery.train_step(step, step / plan.steps, lambda number: batches.draw(number, device))
-        if numbers is None:
-            step = manager.good[0]
-            continue
-        step, steps_done = step + 1, steps_done + 1
-        last = step == plan.steps
-        due = last or manager.stale(step) or time.monotonic() - manager.saved > checkpoint_every
-        if step % every == 0 or due or steps_done == 1:
-            losses = {k: round(float(v), 5) for k, v in numbers.items()}
-            if not recovery.accept(step, losses):
+    with held_back() as interrupted:  # a signal ends the training after a step, with a checkpoint
+        while step < plan.steps and not manager.stale(step):
+            numbers = recovery.train_step(step, step / plan.steps, lambda number: batches.draw(number, device))
+            if numbers is None:
                 step = manager.good[0]
                 continue
-            rate = steps_done * plan.batch / max(time.monotonic() - manager.started, 1e-9)
-            if step % every == 0 or last:
-                judged: Judgement = {}
-                if assess is not None and (step % often == 0 or last):
-                    judged = _judged(assess, manager, data, step, on_event)
-                    losses |= {k: v for k, v in judged.items() if not isinstance(v, str)}
-                _noted(manager, step, {**losses, **judged}, rate, on_event)
-            on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
-        if due or step % (4 * every) == 0 or step == every:
-            manager.save(step)
-            if folder is not None and (step % (4 * every) == 0 or last or step == every):
-                _sample_sheet(_drawing(manager, data, step), data, folder)
+            step, steps_done = step + 1, steps_done + 1
+            last = step == plan.steps
+            due = last or manager.stale(step) or time.monotonic() - manager.saved > checkpoint_every or interrupted()
+            if step % every == 0 or due or steps_done == 1:
+                losses = {k: round(float(v), 5) for k, v in numbers.items()}
+                if not recovery.accept(step, losses):
+                    step = manager.good[0]
+                    continue
+                rate = steps_done * plan.batch / max(time.monotonic() - manager.started, 1e-9)
+                if step % every == 0 or last:
+                    judged: Judgement = {}
+                    if assess is not None and (step % often == 0 or last):
+                        judged = _judged(assess, manager, data, step, on_event)
+                        losses |= {k: v for k, v in judged.items() if not isinstance(v, str)}
+                    _noted(manager, step, {**losses, **judged}, rate, on_event)
+                on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
+            if due or step % (4 * every) == 0 or step == every:
+                manager.save(step)
+                if folder is not None and (step % (4 * every) == 0 or last or step == every):
+                    _sample_sheet(_drawing(manager, data, step), data, folder)
+            if due and interrupted():
+                break
     if step < plan.steps:
         on_event(manager.end(step))
     _check_used(manager, step, on_event)

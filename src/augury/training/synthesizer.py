@@ -25,13 +25,16 @@ from augury.notebook import SHOWN, panel, strip, table
 from augury.randomness import image_noise
 from augury.training.batches import as_float, as_uint8
 from augury.training.card import Card, Labels
-from augury.training.checkpoints import load as load_tensors
+from augury.training.checkpoints import read as read_tensors
 from augury.training.condition_codes import cell_codes_of, change_codes, changes_between
 from augury.training.devices import placed
 from augury.training.fixed_batches import in_fixed_batches, waves
 from augury.training.latent import mixed, walk
 from augury.training.protocols import Generator, Styled, Translator
 from augury.training.readme import readme
+
+WEIGHTS, SHA256 = "weights.safetensors", "weights_sha256"
+"""The file of the weights, and the name of its checksum in card.json."""
 
 
 def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
@@ -389,8 +392,8 @@ class Synthesizer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the folder, atomically: weights.safetensors, card.json and README.md."""
         with atomic_folder(Path(path)) as folder:
-            (folder / "weights.safetensors").write_bytes(self.weights)
-            write_json(folder / "card.json", asdict(self.card))
+            (folder / WEIGHTS).write_bytes(self.weights)
+            write_json(folder / "card.json", {**asdict(self.card), SHA256: hashlib.sha256(self.weights).hexdigest()})
             write_text(folder / README, self.readme())
 
     @classmethod
@@ -402,12 +405,36 @@ class Synthesizer:
         if not (folder / "card.json").exists():
             raise RunFolderError(f"{folder}: no card.json, so this is not a synthesizer; train one with: augury train")
         stored = read_json(folder / "card.json")
+        weights = folder / WEIGHTS
+        tensors, _ = read_tensors(weights)
+        if stored.pop(SHA256, None) not in (None, hashlib.sha256(weights.read_bytes()).hexdigest()):
+            raise RunFolderError(
+                f"{weights}: its SHA-256 is not that of the card, so one of them was changed or is damaged; restore it from a "
+                "copy, or delete the folder and run the same command again"
+            )
         try:
             card = Card.from_dict(stored)
+            _check_shapes(card, tensors, weights)
             generator = build_generator(card.network, card.settings, card.shape, card.cardinalities)
-            generator.load_state_dict(load_tensors(folder / "weights.safetensors")[0])
+            generator.load_state_dict(tensors)
         except (KeyError, TypeError, RuntimeError) as error:
             raise RunFolderError(
                 f"{folder}: card and weights do not fit this version ({error}); train again"
             ) from error
         return cls(card, placed(generator, device))
+
+
+def _check_shapes(card: Card, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Raises RunFolderError unless the network of the card has the tensors of the file. It is built without memory for this."""
+    if not tensors:
+        return
+    with torch.device("meta"):
+        sketch = build_generator(card.network, card.settings, card.shape, card.cardinalities)
+    needed = {name: list(tensor.shape) for name, tensor in sketch.state_dict().items()}
+    present = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    if needed != present:
+        name = next(name for name in sorted(needed | present) if needed.get(name) != present.get(name))
+        raise RunFolderError(
+            f"{file}: card and weights are of different networks ({name}: {present.get(name, 'missing')}, but the card needs "
+            f"{needed.get(name, 'none')}); restore both from one copy, or train again"
+        )

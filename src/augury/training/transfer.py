@@ -65,7 +65,7 @@ def transfer(
     Raises RunFolderError when there is no synthesizer. Raises SettingsError when its network or image shape differs, or
     when fewer than half of its weights fit.
     """
-    card, weights = read_json(source(start) / "card.json"), checkpoints.load(source(start) / "weights.safetensors")[0]
+    card, weights = read_json(source(start) / "card.json"), checkpoints.read(source(start) / "weights.safetensors")[0]
     if card["network"] != network or tuple(card["shape"]) != data.shape:
         theirs, ours = "×".join(map(str, card["shape"])), "×".join(map(str, data.shape))
         raise SettingsError(
