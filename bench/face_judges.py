@@ -1,0 +1,201 @@
+"""Classifiers of real CMU faces that say what a generated face shows, and picture sheets of the same person in several poses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from augury import proof
+from augury.augment import policy
+from augury.data import draw_contact_sheet
+from augury.data.decoding.label_encoding import Attribute
+from augury.images import Codes, Images, LabelledImages
+from augury.networks import Classifier
+from augury.randomness import derived_seed, rng
+from augury.training import Synthesizer, checkpoints
+
+JUDGED = ("pose", "expression", "eyes", "person")
+Right = Mapping[str, npt.NDArray[np.bool_]]
+"""Column -> which images show what was requested, bool [N]."""
+
+
+def columns(faces: LabelledImages, label: str) -> dict[str, Attribute]:
+    """Pose, expression, eyes and person of each face; `label` is the class of the data."""
+    assert faces.groups is not None, "the groups of these data are people"
+    names = tuple(f"person {number}" for number in range(int(faces.groups.max()) + 1))
+    every = {**faces.attributes, label: Attribute(faces.labels, faces.classes), "person": Attribute(faces.groups, names)}
+    return {name: every[name] for name in JUDGED}
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Two networks for each of JUDGED, trained on real images of all people and in all combinations.
+
+    Each network trains on one half of the images, with one of the two images of every person, pose and expression. A
+    generated image is judged by the mean of both, a real one by the network that did not train on it. The weights are
+    stored in `folder`.
+    """
+
+    faces: LabelledImages
+    label: str
+    folder: Path
+    steps: int = 300
+
+    @cached_property
+    def truth(self) -> dict[str, Attribute]:
+        """What each real image shows."""
+        return columns(self.faces, self.label)
+
+    @cached_property
+    def halves(self) -> Codes:
+        """0 or 1 for each image, balanced within person, pose and expression."""
+        random = rng(0, "halves")
+        key = np.stack([self.truth[name].codes for name in ("pose", "expression", "person")], axis=1)
+        number = np.unique(key, axis=0, return_inverse=True)[1].reshape(-1)
+        half = np.zeros(len(number), np.int64)
+        for cell in range(int(number.max()) + 1):
+            members = random.permutation(np.flatnonzero(number == cell))
+            half[members] = (np.arange(len(members)) + random.integers(2)) % 2
+        return half
+
+    @cached_property
+    def networks(self) -> dict[str, list[Classifier]]:
+        """The networks of each column, one for each half."""
+        return {name: [self._network(name, half) for half in range(2)] for name in JUDGED}
+
+    def _network(self, name: str, half: int) -> Classifier:
+        file, column = self.folder / f"{name}-{half}.safetensors", self.truth[name]
+        if file.exists():
+            network = Classifier(self.faces.shape[0], len(column.values))
+            network.load_state_dict(checkpoints.load(file)[0])
+            return network.eval().requires_grad_(False)
+        rows = np.flatnonzero(self.halves == half)
+        part = LabelledImages(self.faces.images[rows], column.codes[rows], column.values, fingerprint=f"half {half}")
+        config = proof.TrainConfig(steps=self.steps, balanced=True, augment=policy("classical", flips=False))
+        seed = derived_seed(0, "judge", name, half)
+        trained: Classifier = proof.fit(part, config, seed=seed, device=torch.device("cpu"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        checkpoints.save(file, trained.state_dict(), {})
+        return trained
+
+    def right(self, images: Images, requested: Mapping[str, Codes]) -> Right:
+        """Which generated images show what was requested: column -> codes int64 [N]."""
+        named = {}
+        for name, codes in requested.items():
+            p = np.mean([proof.probabilities(network, images) for network in self.networks[name]], axis=0)
+            named[name] = p.argmax(1) == codes
+        return named
+
+    def right_of_real(self, rows: Codes) -> Right:
+        """The same for these real images: the most that generated images can be expected to reach."""
+        named = {name: np.zeros(len(rows), bool) for name in JUDGED}
+        for name in JUDGED:
+            for half in range(2):
+                at = np.flatnonzero(self.halves[rows] != half)
+                p = proof.probabilities(self.networks[name][half], self.faces.images[rows[at]])
+                named[name][at] = p.argmax(1) == self.truth[name].codes[rows[at]]
+        return named
+
+
+def shares(right: Right) -> dict[str, str]:
+    """The share of each column in percent, and of images where all are right."""
+    every = np.logical_and.reduce(list(right.values()))
+    return {name: f"{100 * named.mean():.0f} %" for name, named in right.items()} | {"all": f"{100 * every.mean():.0f} %"}
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Real images of people, their translations into another pose, and the real images of the same people in that pose.
+
+    `sources`, `counterparts` and `strangers` are rows of the real images. A counterpart shows the same person, expression and
+    eyes in the pose of the translation; a stranger is another person with the same expression and eyes in that pose.
+    """
+
+    sources: Codes
+    counterparts: Codes
+    strangers: Codes
+    images: Images
+
+
+def turn(translator: Synthesizer, faces: LabelledImages, label: str, people: Codes) -> Turns:
+    """Turn every straight image of these people into each other pose that exists as a real image."""
+    shown = columns(faces, label)
+    codes = {name: column.codes for name, column in shown.items()}
+    straight, random = shown["pose"].values.index("straight"), rng(0, "strangers")
+    alike = np.stack([codes[name] for name in ("expression", "eyes")], axis=1)
+    sources, counterparts, strangers = [], [], []
+    for row in np.flatnonzero((codes["pose"] == straight) & np.isin(codes["person"], people)):
+        same = (alike == alike[row]).all(1)
+        own = codes["person"] == codes["person"][row]
+        for pose in range(len(shown["pose"].values)):
+            there = same & (codes["pose"] == pose)
+            if pose != straight and (there & own).any():
+                sources.append(row)
+                counterparts.append(int(np.flatnonzero(there & own)[0]))
+                strangers.append(int(random.choice(np.flatnonzero(there & ~own))))
+    at, reached = np.array(sources, np.int64), np.array(counterparts, np.int64)
+    changes = np.concatenate(
+        [translator.changes_of({"pose": shown["pose"].values[pose]}) for pose in codes["pose"][reached]]
+    )
+    images = translator.translate(faces.images[at], changes, indices=np.arange(len(at)))
+    return Turns(at, reached, np.array(strangers, np.int64), images)
+
+
+def distance(first: Images, second: Images) -> float:
+    """Mean absolute difference of two sets of images in grey levels of 255."""
+    return float(np.abs(first.astype(np.float64) - second).mean())
+
+
+def turned_rows(who: str, turns: Turns, judges: Judges) -> list[dict[str, Any]]:
+    """Table rows: translations, their sources as they are, other people in that pose, and the real images."""
+    real = judges.faces.images
+    requested = {name: judges.truth[name].codes[turns.counterparts] for name in JUDGED}
+    truth = real[turns.counterparts]
+    rows = []
+    for what, images in (
+        ("turned by the translator", turns.images),
+        ("the source as it is", real[turns.sources]),
+        ("another person in that pose", real[turns.strangers]),
+    ):
+        right = judges.right(images, requested)
+        rows.append({"people": who, "images": what, "n": len(images)} | shares(right) | {"distance": f"{distance(images, truth):.1f}"})
+    best = judges.right_of_real(turns.counterparts)
+    rows.append({"people": who, "images": "real images in that pose", "n": len(truth)} | shares(best) | {"distance": "0.0"})
+    return rows
+
+
+def turned_sheet(turns: Turns, faces: LabelledImages, label: str, eyes: Sequence[str], most: int = 5) -> Image.Image:
+    """For each of the first people two rows: the source and its translations, and the real images in the same poses."""
+    shown = columns(faces, label)
+    poses = [pose for pose in shown["pose"].values if pose != "straight"]
+    names = ["straight", *poses]
+    rows: dict[str, Images] = {}
+    for wearing in eyes:
+        for person in np.unique(shown["person"].codes[turns.sources])[:most]:
+            of_person = (shown["person"].codes[turns.sources] == person) & (
+                shown["eyes"].codes[turns.sources] == shown["eyes"].values.index(wearing)
+            )
+            for source in turns.sources[of_person]:
+                at = [
+                    np.flatnonzero(
+                        of_person
+                        & (turns.sources == source)
+                        & (shown["pose"].codes[turns.counterparts] == shown["pose"].values.index(pose))
+                    )
+                    for pose in poses
+                ]
+                if all(len(each) for each in at):
+                    chosen = np.concatenate(at)
+                    first = faces.images[[source]]
+                    rows[f"person {person}, {wearing}, translated"] = np.concatenate([first, turns.images[chosen]])
+                    rows[f"person {person}, {wearing}, real"] = np.concatenate([first, faces.images[turns.counterparts[chosen]]])
+                    break
+    return draw_contact_sheet(rows, names, least=96, most=128)
