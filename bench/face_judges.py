@@ -22,7 +22,8 @@ from augury.networks import Classifier
 from augury.randomness import derived_seed, rng
 from augury.training import Synthesizer, checkpoints
 
-JUDGED = ("pose", "expression", "eyes", "person")
+JUDGED = {"pose": 1, "expression": 4, "eyes": 1, "person": 1}
+"""What is judged, and how many times as long its networks train; expressions differ least."""
 Right = Mapping[str, npt.NDArray[np.bool_]]
 """Column -> which images show what was requested, bool [N]."""
 
@@ -31,7 +32,11 @@ def columns(faces: LabelledImages, label: str) -> dict[str, Attribute]:
     """Pose, expression, eyes and person of each face; `label` is the class of the data."""
     assert faces.groups is not None, "the groups of these data are people"
     names = tuple(f"person {number}" for number in range(int(faces.groups.max()) + 1))
-    every = {**faces.attributes, label: Attribute(faces.labels, faces.classes), "person": Attribute(faces.groups, names)}
+    every = {
+        **faces.attributes,
+        label: Attribute(faces.labels, faces.classes),
+        "person": Attribute(faces.groups, names),
+    }
     return {name: every[name] for name in JUDGED}
 
 
@@ -39,9 +44,8 @@ def columns(faces: LabelledImages, label: str) -> dict[str, Attribute]:
 class Judges:
     """Two networks for each of JUDGED, trained on real images of all people and in all combinations.
 
-    Each network trains on one half of the images, with one of the two images of every person, pose and expression. A
-    generated image is judged by the mean of both, a real one by the network that did not train on it. The weights are
-    stored in `folder`.
+    Each network trains on one half of the images, in which every person shows every pose and expression once. A generated image
+    is judged by the mean of both, a real one by the network that did not train on it. The weights are stored in `folder`.
     """
 
     faces: LabelledImages
@@ -56,14 +60,11 @@ class Judges:
 
     @cached_property
     def halves(self) -> Codes:
-        """0 or 1 for each image, balanced within person, pose and expression."""
-        random = rng(0, "halves")
-        key = np.stack([self.truth[name].codes for name in ("pose", "expression", "person")], axis=1)
-        number = np.unique(key, axis=0, return_inverse=True)[1].reshape(-1)
-        half = np.zeros(len(number), np.int64)
-        for cell in range(int(number.max()) + 1):
-            members = random.permutation(np.flatnonzero(number == cell))
-            half[members] = (np.arange(len(members)) + random.integers(2)) % 2
+        """0 or 1 for each image: of every person and pose, the faces with open eyes are in one half, those with sunglasses in the
+        other one. So every expression is in both."""
+        pose, eyes, person = (self.truth[name].codes for name in ("pose", "eyes", "person"))
+        coins = rng(0, "halves").integers(0, 2, (int(person.max()) + 1, int(pose.max()) + 1))
+        half: Codes = (eyes + coins[person, pose]) % 2
         return half
 
     @cached_property
@@ -79,7 +80,7 @@ class Judges:
             return network.eval().requires_grad_(False)
         rows = np.flatnonzero(self.halves == half)
         part = LabelledImages(self.faces.images[rows], column.codes[rows], column.values, fingerprint=f"half {half}")
-        config = proof.TrainConfig(steps=self.steps, balanced=True, augment=policy("classical", flips=False))
+        config = proof.TrainConfig(steps=JUDGED[name] * self.steps, balanced=True, augment=policy("classical", flips=False))
         seed = derived_seed(0, "judge", name, half)
         trained: Classifier = proof.fit(part, config, seed=seed, device=torch.device("cpu"))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +109,9 @@ class Judges:
 def shares(right: Right) -> dict[str, str]:
     """The share of each column in percent, and of images where all are right."""
     every = np.logical_and.reduce(list(right.values()))
-    return {name: f"{100 * named.mean():.0f} %" for name, named in right.items()} | {"all": f"{100 * every.mean():.0f} %"}
+    return {name: f"{100 * named.mean():.0f} %" for name, named in right.items()} | {
+        "all": f"{100 * every.mean():.0f} %"
+    }
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,15 @@ def turned_rows(who: str, turns: Turns, judges: Judges) -> list[dict[str, Any]]:
         ("another person in that pose", real[turns.strangers]),
     ):
         right = judges.right(images, requested)
-        rows.append({"people": who, "images": what, "n": len(images)} | shares(right) | {"distance": f"{distance(images, truth):.1f}"})
+        rows.append(
+            {"people": who, "images": what, "n": len(images)}
+            | shares(right)
+            | {"distance": f"{distance(images, truth):.1f}"}
+        )
     best = judges.right_of_real(turns.counterparts)
-    rows.append({"people": who, "images": "real images in that pose", "n": len(truth)} | shares(best) | {"distance": "0.0"})
+    rows.append(
+        {"people": who, "images": "real images in that pose", "n": len(truth)} | shares(best) | {"distance": "0.0"}
+    )
     return rows
 
 
@@ -196,6 +205,8 @@ def turned_sheet(turns: Turns, faces: LabelledImages, label: str, eyes: Sequence
                     chosen = np.concatenate(at)
                     first = faces.images[[source]]
                     rows[f"person {person}, {wearing}, translated"] = np.concatenate([first, turns.images[chosen]])
-                    rows[f"person {person}, {wearing}, real"] = np.concatenate([first, faces.images[turns.counterparts[chosen]]])
+                    rows[f"person {person}, {wearing}, real"] = np.concatenate(
+                        [first, faces.images[turns.counterparts[chosen]]]
+                    )
                     break
     return draw_contact_sheet(rows, names, least=96, most=128)

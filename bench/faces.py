@@ -41,15 +41,17 @@ from augury.settings import RunSettings, TrainSettings
 from augury.training import Synthesizer
 from augury.validation import validated
 from augury.verdict import Verdict
-from cases import DATA, cmu_faces
+from cases import DATA, cmu_heads
 from common import Remembered, points, row, stored, with_real_images, write
 from face_judges import Judges, columns, shares, turn, turned_rows, turned_sheet
 from holes import HOLES, images_of
 
-RIVALS = ("randaugment", "classical", "drop_cells", "cell_balanced")
+RIVALS = ("randaugment", "classical", "drop_cells")
 """Arms without a generator that both trials of a case share."""
-TRANSLATED = ("untranslated", "filled", "half_real", "symmetric")
-DRAWN = ("filled", "half_real")
+TRANSLATED = ("untranslated", "filled", "symmetric")
+DRAWN = ("filled",)
+PAIRED = {"cycle": 0, "hole_share": 0, "blocks": 4}
+"""Settings of a translator with pairs. A pair asks for more than the cycle loss, and sources without one only cost time."""
 TESTED, VALIDATING = 6, 2
 """People of the CMU faces that test and that validate; the other twelve train."""
 NUMBER = 200
@@ -67,7 +69,6 @@ class Options:
     translator_steps: int
     generator_steps: int
     paired: float
-    size: int | None
     seeds: int
     trial_steps: int
     judge_steps: int
@@ -75,7 +76,7 @@ class Options:
 
     def translator(self, condition: tuple[str, ...], paired: float) -> dict[str, Any]:
         """Settings of a translator."""
-        overrides = {"paired": paired} if paired else {}
+        overrides = {"paired": paired, **PAIRED} if paired else {}
         return {"recipe": "translator", "condition": condition, "steps": self.translator_steps, "overrides": overrides}
 
     def generator(self, condition: tuple[str, ...]) -> dict[str, Any]:
@@ -104,7 +105,7 @@ class FaceCase:
 
 def of_cmu(case: FaceCase, options: Options) -> tuple[LabelledImages, LabelledImages]:
     """CMU faces, whole people for training, validation and test."""
-    faces = cmu_faces(options.data, case.label, options.size)
+    faces = cmu_heads(options.data, case.label)
     assert faces.groups is not None, "this file names the person of each image"
     part = parts_of_people()[faces.groups]
     attribute = faces.attributes[case.attribute]
@@ -144,7 +145,12 @@ CASES = {
         label="expression",
     ),
     "smile": FaceCase(
-        "CelebA: smile, men who do not smile never seen", "gender", (("no", "male"),), of_celeba, flips=True, paired=False
+        "CelebA: smile, men who do not smile never seen",
+        "gender",
+        (("no", "male"),),
+        of_celeba,
+        flips=True,
+        paired=False,
     ),
 }
 PARTS = (*CASES, "combinations", "disgust")
@@ -239,7 +245,10 @@ def case_record(case: FaceCase, found: dict[str, Verdict], real: dict[str, list[
         ]
         line = row(f"{case.what}, {way}: {verdict.outcome} ({verdict.arm})", mean[verdict.arm], mean[verdict.comparator], verdict.comparator, verdict.metric, True)  # fmt: skip
         rows.append(line | {"low": verdict.low, "high": verdict.high, "p": verdict.p, "overall": verdict.overall})
-    arms = {way: {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()} for way, verdict in found.items()}
+    arms = {
+        way: {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
+        for way, verdict in found.items()
+    }
     sentences = {way: verdict.sentence for way, verdict in found.items()}
     return {"rows": rows, "table": shown, "cells": cells, "arms": arms, "real images": real, "sentences": sentences}
 
@@ -247,7 +256,7 @@ def case_record(case: FaceCase, found: dict[str, Verdict], real: dict[str, list[
 def turned(name: str, options: Options, judges: Judges) -> list[dict[str, Any]]:
     """How well the translator of a CMU case turns faces of its own people and of people that it never saw; writes the sheets."""
     case = CASES[name]
-    faces = cmu_faces(options.data, case.label, options.size)
+    faces = cmu_heads(options.data, case.label)
     translator, part = Synthesizer.load(options.folder / name / "translation"), parts_of_people()
     rows: list[dict[str, Any]] = []
     sheets = options.folder / "sheets"
@@ -260,16 +269,20 @@ def turned(name: str, options: Options, judges: Judges) -> list[dict[str, Any]]:
     return rows
 
 
-def combination(names: tuple[str, str], options: Options, judges: Judges) -> tuple[list[dict[str, Any]], dict[str, Images]]:
+def combination(
+    names: tuple[str, str], options: Options, judges: Judges
+) -> tuple[list[dict[str, Any]], dict[str, Images]]:
     """Rows of the table for one combination of expression and pose, and some images of each way."""
     folder = options.folder / "combinations" / "-".join(names)
-    faces = cmu_faces(options.data, "expression", options.size)
+    faces = cmu_heads(options.data, "expression")
     cell = np.array([faces.classes.index(names[0]), faces.attributes["pose"].values.index(names[1])])
     held_out = (faces.conditions(("pose",)) == cell).all(1)
     train = label_encoding.finished(faces.take(~held_out))
     shown = columns(train, "expression")
     fit = partial(training.train, seed=0, device="cpu")
-    translator = fit(train, folder / "translator", settings=TrainSettings(**options.translator(("pose",), options.paired)))
+    translator = fit(
+        train, folder / "translator", settings=TrainSettings(**options.translator(("pose",), options.paired))
+    )
     plan = generation.plan_translations(train, ("pose",), NUMBER)
     drawn = generation.translate(translator, train, plan, seed=0)
     drawn = drawn.take((drawn.conditions == cell).all(1))
@@ -290,7 +303,9 @@ def combination(names: tuple[str, str], options: Options, judges: Judges) -> tup
     for way, (images, persons) in made.items():
         requested: dict[str, Codes] = {"person": persons}
         requested |= {name: np.full(len(images), code) for name, code in zip(("expression", "pose"), cell, strict=True)}
-        rows.append({"combination": ", ".join(names), "images": way, "n": len(images)} | shares(judges.right(images, requested)))
+        rows.append(
+            {"combination": ", ".join(names), "images": way, "n": len(images)} | shares(judges.right(images, requested))
+        )
         pictures[f"{', '.join(names)}, {way}"] = images[:: max(1, len(images) // 10)][:10]
     right = judges.right_of_real(np.flatnonzero(held_out))
     right = {name: right[name] for name in ("person", "expression", "pose")}
@@ -332,7 +347,9 @@ def disgust() -> dict[str, Any]:
     """The case of that name in bench-proof. Raises SystemExit where it was not measured."""
     case = stored("proof").get("cases", {}).get("disgust")
     if case is None:
-        raise SystemExit("disgust is not in bench/results/proof.json; measure it with: python bench/proof.py --cases disgust")
+        raise SystemExit(
+            "disgust is not in bench/results/proof.json; measure it with: python bench/proof.py --cases disgust"
+        )
     lines = [case["shown"] | {"classifier": "small network"}]
     lines += [case["features"]["shown"] | {"classifier": "pretrained features"}] if "features" in case else []
     return {"date": case["date"], "table": lines}
@@ -370,12 +387,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/faces"), help="runs, trainings and sheets")
     parser.add_argument("--cases", default=",".join(PARTS), help="parts to run")
     parser.add_argument("--combinations", default=DIAGONAL, help="expression/pose,… or all 16")
-    parser.add_argument("--translator-steps", type=int, default=600)
-    parser.add_argument("--generator-steps", type=int, default=400)
-    parser.add_argument("--paired", type=float, default=5.0, help="weight of the loss of pairs of one person; 0: without")
-    parser.add_argument("--size", type=int, default=32, help="pixels of a side of CMU faces; 0: 60 × 64 as they are")
+    parser.add_argument("--translator-steps", type=int, default=800)
+    parser.add_argument("--generator-steps", type=int, default=300)
+    parser.add_argument(
+        "--paired", type=float, default=60.0, help="weight of the loss of pairs of one person; 0: without"
+    )
     parser.add_argument("--seeds", type=int, default=7)
-    parser.add_argument("--trial-steps", type=int, default=200)
+    parser.add_argument("--trial-steps", type=int, default=150)
     parser.add_argument("--judge-steps", type=int, default=300)
     parser.add_argument("--quick", action="store_true", help="a few steps of each, to see that it works; no result")
     given = vars(parser.parse_args(words))
@@ -385,9 +403,9 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = given.pop("cases").split(",")
     if unknown := set(chosen) - set(PARTS):
         raise SystemExit(f"there is no case '{min(unknown)}'; there are: {', '.join(PARTS)}")
-    options = Options(**given | {"size": given["size"] or None})
+    options = Options(**given)
     judges = Judges(
-        cmu_faces(options.data, "pose", options.size), "pose", options.folder / "judges", options.judge_steps
+        cmu_heads(options.data, "pose"), "pose", options.folder / "judges", options.judge_steps
     )
     for name in chosen:
         if name == "disgust":
