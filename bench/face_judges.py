@@ -80,7 +80,9 @@ class Judges:
             return network.eval().requires_grad_(False)
         rows = np.flatnonzero(self.halves == half)
         part = LabelledImages(self.faces.images[rows], column.codes[rows], column.values, fingerprint=f"half {half}")
-        config = proof.TrainConfig(steps=JUDGED[name] * self.steps, balanced=True, augment=policy("classical", flips=False))
+        config = proof.TrainConfig(
+            steps=JUDGED[name] * self.steps, balanced=True, augment=policy("classical", flips=False)
+        )
         seed = derived_seed(0, "judge", name, half)
         trained: Classifier = proof.fit(part, config, seed=seed, device=torch.device("cpu"))
         self.folder.mkdir(parents=True, exist_ok=True)

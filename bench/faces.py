@@ -67,6 +67,7 @@ class Options:
     folder: Path
     combinations: str
     translator_steps: int
+    combination_steps: int
     generator_steps: int
     paired: float
     seeds: int
@@ -74,10 +75,10 @@ class Options:
     judge_steps: int
     quick: bool
 
-    def translator(self, condition: tuple[str, ...], paired: float) -> dict[str, Any]:
+    def translator(self, condition: tuple[str, ...], paired: float, steps: int) -> dict[str, Any]:
         """Settings of a translator."""
         overrides = {"paired": paired, **PAIRED} if paired else {}
-        return {"recipe": "translator", "condition": condition, "steps": self.translator_steps, "overrides": overrides}
+        return {"recipe": "translator", "condition": condition, "steps": steps, "overrides": overrides}
 
     def generator(self, condition: tuple[str, ...]) -> dict[str, Any]:
         """Settings of a conditional generator from noise."""
@@ -168,7 +169,9 @@ def settings_of(case: FaceCase, way: str, number: int, options: Options) -> RunS
         RunSettings,
         {
             "data": {"near_duplicates": "drop"},
-            "train": options.translator(condition, paired) if translates else options.generator(condition),
+            "train": options.translator(condition, paired, options.translator_steps)
+            if translates
+            else options.generator(condition),
             "generate": generate,
             "prove": {
                 "arms": (*RIVALS, *(TRANSLATED if translates else DRAWN)),
@@ -280,9 +283,8 @@ def combination(
     train = label_encoding.finished(faces.take(~held_out))
     shown = columns(train, "expression")
     fit = partial(training.train, seed=0, device="cpu")
-    translator = fit(
-        train, folder / "translator", settings=TrainSettings(**options.translator(("pose",), options.paired))
-    )
+    settings = TrainSettings(**options.translator(("pose",), options.paired, options.combination_steps))
+    translator = fit(train, folder / "translator", settings=settings)
     plan = generation.plan_translations(train, ("pose",), NUMBER)
     drawn = generation.translate(translator, train, plan, seed=0)
     drawn = drawn.take((drawn.conditions == cell).all(1))
@@ -388,6 +390,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--cases", default=",".join(PARTS), help="parts to run")
     parser.add_argument("--combinations", default=DIAGONAL, help="expression/pose,… or all 16")
     parser.add_argument("--translator-steps", type=int, default=800)
+    parser.add_argument("--combination-steps", type=int, default=500, help="of the translator of each combination")
     parser.add_argument("--generator-steps", type=int, default=300)
     parser.add_argument(
         "--paired", type=float, default=60.0, help="weight of the loss of pairs of one person; 0: without"
@@ -399,14 +402,13 @@ def main(words: Sequence[str] | None = None) -> None:
     given = vars(parser.parse_args(words))
     if given["quick"]:
         given |= {"folder": given["folder"] / "quick", "translator_steps": 20, "generator_steps": 20}
+        given["combination_steps"] = 20
         given |= {"seeds": 2, "trial_steps": 10, "judge_steps": 20}
     chosen = given.pop("cases").split(",")
     if unknown := set(chosen) - set(PARTS):
         raise SystemExit(f"there is no case '{min(unknown)}'; there are: {', '.join(PARTS)}")
     options = Options(**given)
-    judges = Judges(
-        cmu_heads(options.data, "pose"), "pose", options.folder / "judges", options.judge_steps
-    )
+    judges = Judges(cmu_heads(options.data, "pose"), "pose", options.folder / "judges", options.judge_steps)
     for name in chosen:
         if name == "disgust":
             store(name, disgust(), options)
