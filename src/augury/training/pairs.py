@@ -12,7 +12,7 @@ import torch
 from augury.augment.draws import sent
 from augury.data.cells import Cell, Cells, Move, cells, members
 from augury.errors import DataError
-from augury.images import LabelledImages
+from augury.images import Codes, LabelledImages
 from augury.networks import KEEP
 from augury.randomness import rng
 from augury.training.batches import as_float
@@ -82,16 +82,16 @@ class Counterparts:
         (cell, group) -> its images.
     """
 
-    groups: npt.NDArray[np.int64]
-    others: npt.NDArray[np.int64]
-    rows: dict[tuple[Cell, int], npt.NDArray[np.int64]]
+    groups: Codes
+    others: Codes
+    rows: dict[tuple[Cell, int], Codes]
 
     @classmethod
     def of(
         cls,
         data: LabelledImages,
         condition: tuple[str, ...],
-        members: dict[Cell, npt.NDArray[np.int64]],
+        members: dict[Cell, Codes],
         crossing: Sequence[Move],
     ) -> Counterparts:
         """Those of `data`; `crossing` are the moves between two known cells. Raises DataError where there are none."""
@@ -103,7 +103,7 @@ class Counterparts:
             )
         names = [name for name in data.attributes if name not in condition]
         others = np.array([data.attributes[name].codes for name in names], np.int64).reshape(len(names), len(groups)).T
-        rows: dict[tuple[Cell, int], npt.NDArray[np.int64]] = {}
+        rows: dict[tuple[Cell, int], Codes] = {}
         for cell, images in members.items():
             ordered = images[np.argsort(groups[images], kind="stable")]
             for block in np.split(ordered, np.flatnonzero(np.diff(groups[ordered])) + 1) if len(ordered) else ():
@@ -116,13 +116,14 @@ class Counterparts:
             )
         return cls(groups, others, rows)
 
-    def __call__(self, source: int, target: Cell) -> npt.NDArray[np.int64]:
+    def __call__(self, source: int, target: Cell) -> Codes:
         """The images of the source's group in the cell `target` that share most other attributes with it; may be empty."""
         rows = self.rows.get((target, int(self.groups[source])))
         if rows is None:
             return np.empty(0, np.int64)
         shared = (self.others[rows] == self.others[source]).sum(1)
-        return rows[shared == shared.max()]
+        alike: Codes = rows[shared == shared.max()]
+        return alike
 
 
 class PairSampler:

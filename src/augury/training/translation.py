@@ -140,7 +140,8 @@ class TranslationTrainer:
                 images, partners = self.mirror(both, draws).chunk(2, dim=1)
                 real = partners[: len(real)]
             else:
-                images, real = self.mirror(torch.cat([images, real]), draws).split([len(images), len(real)])
+                both = self.mirror(torch.cat([images, real]), draws)
+                images, real = both[: len(images)], both[len(images) :]
             images, real = (x.contiguous(memory_format=torch.channels_last) for x in (images, real))
             pairs = replace(pairs, images=images, real=real)
         return MicroBatch(pairs, self.seed, step, part)
