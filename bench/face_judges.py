@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -89,23 +90,20 @@ class Judges:
         checkpoints.save(file, trained.state_dict(), {})
         return trained
 
-    def right(self, images: Images, requested: Mapping[str, Codes]) -> Right:
-        """Which generated images show what was requested: column -> codes int64 [N]."""
+    def right(self, images: Images, requested: Mapping[str, Codes], apart: Codes | None = None) -> Right:
+        """Which images show what was requested: column -> codes int64 [N]. With `apart`, rows int64 [N] of real images, each
+        image is judged by the network that did not train on this row."""
         named = {}
         for name, codes in requested.items():
-            p = np.mean([proof.probabilities(network, images) for network in self.networks[name]], axis=0)
-            named[name] = p.argmax(1) == codes
+            p = np.stack([proof.probabilities(network, images) for network in self.networks[name]])
+            chosen = p.mean(0) if apart is None else p[1 - self.halves[apart], np.arange(len(images))]
+            named[name] = chosen.argmax(1) == codes
         return named
 
-    def right_of_real(self, rows: Codes) -> Right:
+    def right_of_real(self, rows: Codes, names: Sequence[str] = tuple(JUDGED)) -> Right:
         """The same for these real images: the most that generated images can be expected to reach."""
-        named = {name: np.zeros(len(rows), bool) for name in JUDGED}
-        for name in JUDGED:
-            for half in range(2):
-                at = np.flatnonzero(self.halves[rows] != half)
-                p = proof.probabilities(self.networks[name][half], self.faces.images[rows[at]])
-                named[name][at] = p.argmax(1) == self.truth[name].codes[rows[at]]
-        return named
+        truth = {name: self.truth[name].codes[rows] for name in names}
+        return self.right(self.faces.images[rows], truth, apart=rows)
 
 
 def shares(right: Right) -> dict[str, str]:
@@ -128,6 +126,10 @@ class Turns:
     counterparts: Codes
     strangers: Codes
     images: Images
+
+    def take(self, chosen: npt.NDArray[np.bool_]) -> Turns:
+        """Those of `chosen`, bool [N]."""
+        return Turns(self.sources[chosen], self.counterparts[chosen], self.strangers[chosen], self.images[chosen])
 
 
 def turn(translator: Synthesizer, faces: LabelledImages, label: str, people: Codes) -> Turns:
@@ -161,54 +163,46 @@ def distance(first: Images, second: Images) -> float:
 
 def turned_rows(who: str, turns: Turns, judges: Judges) -> list[dict[str, Any]]:
     """Table rows: translations, their sources as they are, other people in that pose, and the real images."""
-    real = judges.faces.images
-    requested = {name: judges.truth[name].codes[turns.counterparts] for name in JUDGED}
-    truth = real[turns.counterparts]
+    real, reached = judges.faces.images, turns.counterparts
+    requested = {name: judges.truth[name].codes[reached] for name in JUDGED}
     rows = []
-    for what, images in (
-        ("turned by the translator", turns.images),
-        ("the source as it is", real[turns.sources]),
-        ("another person in that pose", real[turns.strangers]),
+    for what, images, apart in (
+        ("turned by the translator", turns.images, reached),
+        ("the source as it is", real[turns.sources], turns.sources),
+        ("another person in that pose", real[turns.strangers], turns.strangers),
+        ("real images in that pose", real[reached], reached),
     ):
-        right = judges.right(images, requested)
+        right = shares(judges.right(images, requested, apart))
         rows.append(
             {"people": who, "images": what, "n": len(images)}
-            | shares(right)
-            | {"distance": f"{distance(images, truth):.1f}"}
+            | right
+            | {"distance": f"{distance(images, real[reached]):.1f}"}
         )
-    best = judges.right_of_real(turns.counterparts)
-    rows.append(
-        {"people": who, "images": "real images in that pose", "n": len(truth)} | shares(best) | {"distance": "0.0"}
-    )
     return rows
 
 
-def turned_sheet(turns: Turns, faces: LabelledImages, label: str, eyes: Sequence[str], most: int = 5) -> Image.Image:
-    """For each of the first people two rows: the source and its translations, and the real images in the same poses."""
+def turned_sheet(
+    turns: Turns,
+    faces: LabelledImages,
+    label: str,
+    people: Mapping[int, str],
+    wearing: Sequence[str] = ("open", "sunglasses"),
+) -> Image.Image:
+    """For each of these people (number -> note) two rows: a source and its translations, and the real images in the same poses."""
     shown = columns(faces, label)
-    poses = [pose for pose in shown["pose"].values if pose != "straight"]
-    names = ["straight", *poses]
+    pose, eyes, person = (shown[name] for name in ("pose", "eyes", "person"))
+    turned_poses = [code for code, name in enumerate(pose.values) if name != "straight"]
     rows: dict[str, Images] = {}
-    for wearing in eyes:
-        for person in np.unique(shown["person"].codes[turns.sources])[:most]:
-            of_person = (shown["person"].codes[turns.sources] == person) & (
-                shown["eyes"].codes[turns.sources] == shown["eyes"].values.index(wearing)
-            )
-            for source in turns.sources[of_person]:
-                at = [
-                    np.flatnonzero(
-                        of_person
-                        & (turns.sources == source)
-                        & (shown["pose"].codes[turns.counterparts] == shown["pose"].values.index(pose))
-                    )
-                    for pose in poses
-                ]
-                if all(len(each) for each in at):
-                    chosen = np.concatenate(at)
-                    first = faces.images[[source]]
-                    rows[f"person {person}, {wearing}, translated"] = np.concatenate([first, turns.images[chosen]])
-                    rows[f"person {person}, {wearing}, real"] = np.concatenate(
-                        [first, faces.images[turns.counterparts[chosen]]]
-                    )
-                    break
-    return draw_contact_sheet(rows, names, least=96, most=128)
+    for worn, (number, note) in product(wearing, people.items()):
+        alike = (person.codes == number) & (eyes.codes == eyes.values.index(worn))
+        for source in np.unique(turns.sources[alike[turns.sources]]):
+            of_source = turns.sources == source
+            at = [np.flatnonzero(of_source & (pose.codes[turns.counterparts] == code)) for code in turned_poses]
+            if all(len(each) for each in at):
+                chosen, first = np.concatenate(at), faces.images[[source]]
+                rows[f"person {number}, {worn}, translated{note}"] = np.concatenate([first, turns.images[chosen]])
+                rows[f"person {number}, {worn}, real"] = np.concatenate(
+                    [first, faces.images[turns.counterparts[chosen]]]
+                )
+                break
+    return draw_contact_sheet(rows, ["straight", *(pose.values[code] for code in turned_poses)], least=96, most=128)
