@@ -161,6 +161,24 @@ def flowers(paths: DataPaths) -> LabelledImages:
     return thinned(replace(images, split=split), 2, 150)
 
 
+def cmu_faces(folder: Path, label: str, size: int | None = 32) -> LabelledImages:
+    """CMU faces, classified by `label`, one of pose, expression and eyes; the other two are attributes, the groups are people.
+
+    `size` in pixels is that of a centre crop; None: 60 × 64 as they are.
+    """
+    raw = data.load(folder / "cmu_faces_64x60.npz", size=size)
+    columns = {**raw.attributes, "pose": label_encoding.Attribute(raw.labels, raw.classes)}
+    column = columns.pop(label)
+    return label_encoding.finished(replace(raw, labels=column.codes, classes=column.values, attributes=columns))
+
+
+def cmu_heads(folder: Path, label: str) -> LabelledImages:
+    """CMU faces as `cmu_faces` gives them, in 40 × 40 pixels around the head and in the resolution of the file."""
+    faces = cmu_faces(folder, label, size=None)
+    images = np.ascontiguousarray(faces.images[:, :, 8:48, 12:52])
+    return label_encoding.finished(replace(faces, images=images, previews=None))
+
+
 def hole(
     label: str, value: str, attribute: str, lacking: tuple[str, ...], folds: int = 3
 ) -> tuple[Callable[[DataPaths], LabelledImages], ...]:
@@ -169,25 +187,17 @@ def hole(
     fold, and three others validate."""
 
     def images_of_fold(fold: int, paths: DataPaths) -> LabelledImages:
-        raw = data.load(paths.shared / "cmu_faces_64x60.npz", size=32)
-        columns = {**raw.attributes, "pose": label_encoding.Attribute(raw.labels, raw.classes)}
-        label_column, by, person = columns[label], columns[attribute], raw.groups
+        raw = cmu_faces(paths.shared, label)
+        by, person = raw.attributes[attribute], raw.groups
         assert person is not None, "this file names the person of each image"
         there = np.isin(by.codes, [by.values.index(name) for name in lacking])
         order = rng(0, "people").permutation(int(person.max()) + 1)
         tested = np.array_split(order, folds)[fold]
         rest = np.setdiff1d(order, tested, assume_unique=True)
         split = np.where(np.isin(person, tested), 2, np.isin(person, rest[:3])).astype(np.int8)
-        absent = there & (label_column.codes == label_column.values.index(value))
+        absent = there & (raw.labels == raw.classes.index(value))
         keep = np.where(split == 2, there, ~absent)
-        images = replace(
-            raw,
-            labels=label_column.codes,
-            classes=label_column.values,
-            attributes={attribute: by},
-            groups=person,
-            split=split,
-        )
+        images = replace(raw, attributes={attribute: by}, split=split)
         return label_encoding.finished(images.take(np.flatnonzero(keep)))
 
     return tuple(partial(images_of_fold, fold) for fold in range(folds))

@@ -19,12 +19,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from augury import metrics, proof
+from augury.augment import policy
 from augury.cli.console import callbacks
 from augury.files import write_json
 from augury.images import Images, LabelledImages
 from augury.pipeline import stages
 from augury.pipeline.environment import machine, versions
 from augury.pipeline.session import Session
+from augury.proof.measures import measures, unpacked
 from augury.randomness import rng
 from augury.settings import RunSettings
 from augury.training import placed
@@ -95,6 +97,43 @@ def over_translators(
             verdict = trial(session, first, seeds)
     assert verdict is not None
     return verdict
+
+
+def with_real_images(
+    train: LabelledImages,
+    lacking: LabelledImages,
+    test: LabelledImages,
+    attribute: str,
+    values: tuple[str, ...],
+    results: Remembered,
+    *,
+    flips: bool,
+    seeds: int,
+    steps: int = 300,
+) -> dict[str, list[float]]:
+    """Balanced accuracy, a value a seed, with the real images of empty cells in the place of generated ones: the arm "filled" with
+    them. `within` is over the cells of the `values` of the attribute that have an empty cell, `overall` over all cells."""
+    images = np.concatenate([train.images, lacking.images])
+    whole = LabelledImages(images, np.concatenate([train.labels, lacking.labels]), train.classes, fingerprint="oracle")
+    codes, names = test.attributes[attribute].codes, test.attributes[attribute].values
+    inside = np.isin(codes, [names.index(value) for value in values])
+    config = proof.TrainConfig(steps=steps, balanced=True, augment=policy("randaugment", flips=flips))
+    accuracies: dict[str, list[float]] = {"within": [], "overall": []}
+    for seed in range(seeds):
+        key = f"oracle/{seed}"
+        if key not in results.values:
+            model = proof.fit(whole, config, seed=seed, device=torch.device("cpu"))
+            results.values[key] = measures(test.labels, proof.probabilities(model, test.images))
+            results.keep(0, 0, key)
+        hits = unpacked(results.values[key]["hits"], len(test))
+        for part, rows in (("within", inside), ("overall", np.ones(len(test), bool))):
+            cells = [
+                hits[rows & (test.labels == c) & (codes == v)].mean()
+                for c in range(len(test.classes))
+                for v in np.unique(codes[rows])
+            ]
+            accuracies[part].append(float(np.mean(cells)))
+    return accuracies
 
 
 def interleaved(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:

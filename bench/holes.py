@@ -20,22 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter
 
-from augury import augment, proof
-from augury.data import from_arrays, load
+from augury import proof
+from augury.data import from_arrays
 from augury.data.cells import LEAST
 from augury.images import LabelledImages
 from augury.pipeline import stages
 from augury.pipeline.session import Session
-from augury.proof.measures import measures, unpacked
 from augury.randomness import rng
 from augury.settings import RunSettings
 from augury.validation import validated
 from augury.verdict import Verdict
-from cases import DATA
-from common import BLOCKS, Remembered, over_translators, points, row, stored, write
+from cases import DATA, cmu_faces
+from common import BLOCKS, Remembered, over_translators, points, row, stored, with_real_images, write
 
 EACH, HELD, MOST = 300, 60, 500
 """Images of each cell to train on, to validate with and to test with, at most."""
@@ -84,9 +82,9 @@ def faces(case: Hole, folder: Path) -> Arrays:
 
 def turned(case: Hole, folder: Path) -> Arrays:
     """CMU faces. Of twenty people eight are for the test and three validate; a person wears sunglasses in half of the images."""
-    file = load(folder / "cmu_faces_64x60.npz", size=32)
-    columns = {"pose": (file.labels, file.classes)} | {k: (v.codes, v.values) for k, v in file.attributes.items()}
-    labels, values = (np.array(names)[codes] for codes, names in (columns[case.label], columns[case.attribute]))
+    file = cmu_faces(folder, case.label)
+    attribute = file.attributes[case.attribute]
+    labels, values = np.array(file.classes)[file.labels], np.array(attribute.values)[attribute.codes]
     assert file.groups is not None, "this file names the person of each image"
     order = rng(0, "people").permutation(int(file.groups.max()) + 1)
     part_of = np.zeros(len(order), np.int8)
@@ -176,34 +174,10 @@ def verdict_of(name: str, data_folder: Path, folder: Path, steps: int | None) ->
     verdict = over_translators(data, folder / name, settings, trial)
     with stages.opened(data, folder / name / "translator-0", settings=settings(0)) as session:
         train, test = session.splits["train"], session.splits["test"]
-    return verdict, oracle(train, lacking, test, case, results)
-
-
-def oracle(
-    train: LabelledImages, lacking: LabelledImages, test: LabelledImages, case: Hole, results: Remembered
-) -> dict[str, list[float]]:
-    """Balanced accuracy within, with the real images of the cell in the place of translations: the arm "filled" with them."""
-    images = np.concatenate([train.images, lacking.images])
-    whole = LabelledImages(images, np.concatenate([train.labels, lacking.labels]), train.classes, fingerprint="oracle")
-    attribute = test.attributes[case.attribute]
-    inside = attribute.codes == attribute.values.index(case.cell[1])
-    config = proof.TrainConfig(balanced=True, augment=augment.policy("randaugment", flips=case.flips))
-    case_results: dict[str, list[float]] = {"within": [], "overall": []}
-    for seed in range(sum(n for _, n in BLOCKS)):
-        key = f"oracle/{seed}"
-        if key not in results.values:
-            model = proof.fit(whole, config, seed=seed, device=torch.device("cpu"))
-            results.values[key] = measures(test.labels, proof.probabilities(model, test.images))
-            results.keep(0, 0, key)
-        hits = unpacked(results.values[key]["hits"], len(test))
-        for part, rows in (("within", inside), ("overall", np.ones(len(test), bool))):
-            cells = [
-                hits[rows & (test.labels == c) & (attribute.codes == v)].mean()
-                for c in range(len(test.classes))
-                for v in np.unique(attribute.codes[rows])
-            ]
-            case_results[part].append(float(np.mean(cells)))
-    return case_results
+    real = with_real_images(
+        train, lacking, test, case.attribute, case.cell[1:], results, flips=case.flips, seeds=sum(n for _, n in BLOCKS)
+    )
+    return verdict, real
 
 
 def case_record(name: str, verdict: Verdict, real: dict[str, list[float]]) -> dict[str, Any]:

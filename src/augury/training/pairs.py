@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 
 from augury.augment.draws import sent
-from augury.data.cells import Cells, Move, cells, members
-from augury.images import LabelledImages
+from augury.data.cells import Cell, Cells, Move, cells, members
+from augury.errors import DataError
+from augury.images import Codes, LabelledImages
 from augury.networks import KEEP
 from augury.randomness import rng
 from augury.training.batches import as_float
@@ -31,12 +32,15 @@ class Pairs:
     real
         float [A, C, H, W], a real image of the target cell of each of the first A sources. The discriminator sees these A
         sources only. The target cells of the others have too few real images.
+    matched
+        bool [A], whether the real image shows the same group (person, patient) as the source.
     """
 
     images: torch.Tensor
     sources: torch.Tensor
     targets: torch.Tensor
     real: torch.Tensor
+    matched: torch.Tensor
 
     @property
     def changes(self) -> torch.Tensor:
@@ -57,9 +61,69 @@ class Pairs:
         micro_batches = []
         for seen, unseen in groups:
             at = torch.cat([seen, unseen]).to(self.images.device)
-            real = self.real[seen.to(self.real.device)]
-            micro_batches.append(Pairs(self.images[at], self.sources[at], self.targets[at], real))
+            seen = seen.to(self.real.device)
+            micro_batches.append(
+                Pairs(self.images[at], self.sources[at], self.targets[at], self.real[seen], self.matched[seen])
+            )
         return micro_batches
+
+
+@dataclass(frozen=True)
+class Counterparts:
+    """Images of the same group in another cell.
+
+    Parameters
+    ----------
+    groups
+        int64 [N].
+    others
+        int64 [N, A], the attributes that are not in the condition.
+    rows
+        (cell, group) -> its images.
+    """
+
+    groups: Codes
+    others: Codes
+    rows: dict[tuple[Cell, int], Codes]
+
+    @classmethod
+    def of(
+        cls,
+        data: LabelledImages,
+        condition: tuple[str, ...],
+        members: dict[Cell, Codes],
+        crossing: Sequence[Move],
+    ) -> Counterparts:
+        """Those of `data`; `crossing` are the moves between two known cells. Raises DataError where there are none."""
+        groups = data.groups
+        if groups is None:
+            raise DataError(
+                "paired compares translations with real images of the same group (person, patient), and these data have no "
+                "groups; name their column with --group (setting data.group), or leave paired out"
+            )
+        names = [name for name in data.attributes if name not in condition]
+        others = np.array([data.attributes[name].codes for name in names], np.int64).reshape(len(names), len(groups)).T
+        rows: dict[tuple[Cell, int], Codes] = {}
+        for cell, images in members.items():
+            ordered = images[np.argsort(groups[images], kind="stable")]
+            for block in np.split(ordered, np.flatnonzero(np.diff(groups[ordered])) + 1) if len(ordered) else ():
+                rows[cell, int(groups[block[0]])] = block
+        pairs = {(move.source, move.target) for move in crossing}
+        if not any((target, group) in rows for source, target in pairs for cell, group in rows if cell == source):
+            raise DataError(
+                "paired compares translations with real images of the same group, and no group has images on both sides of a "
+                "change; leave paired out"
+            )
+        return cls(groups, others, rows)
+
+    def __call__(self, source: int, target: Cell) -> Codes:
+        """The images of the source's group in the cell `target` that share most other attributes with it; may be empty."""
+        rows = self.rows.get((target, int(self.groups[source])))
+        if rows is None:
+            return np.empty(0, np.int64)
+        shared = (self.others[rows] == self.others[source]).sum(1)
+        alike: Codes = rows[shared == shared.max()]
+        return alike
 
 
 class PairSampler:
@@ -69,7 +133,11 @@ class PairSampler:
     compares sets of the same class mix. The share `hole_share` of the batch is translated into cells without enough real
     images.
 
-    Raises DataError where the cells leave nothing to learn (`Cells.check`).
+    With `paired`, the real image shows the group (person, patient) of the source where the target cell has such an image,
+    and agrees with the source in as many other attributes as possible.
+
+    Raises DataError where the cells leave nothing to learn (`Cells.check`), and with `paired` where no group has images on
+    both sides of a change.
     """
 
     def __init__(
@@ -80,6 +148,7 @@ class PairSampler:
         seed: int,
         hole_share: float,
         class_moves: bool = True,
+        paired: bool = False,
     ) -> None:
         self.images, self.seed = data.images, seed
         self.cells: Cells = cells(data, condition, class_moves=class_moves)
@@ -89,6 +158,7 @@ class PairSampler:
         self.filling = [move for move in self.cells.moves if not move.crosses]
         self.fills = min(round(batch * hole_share), batch - 2) if self.filling else 0
         self.crosses = batch - self.fills
+        self.counterparts = Counterparts.of(data, condition, self.members, self.crossing) if paired else None
 
     def draw(self, step: int, device: torch.device) -> Pairs:
         """The batch of this step, on `device`."""
@@ -100,11 +170,19 @@ class PairSampler:
         moves = [*crossing, *filling]
         sources = self._members([move.source for move in moves], random)
         real = self._members([move.target for move in crossing], random)
+        matched = np.zeros(len(real), bool)
+        if self.counterparts is not None:
+            picks = random.random(len(real))
+            for i, (source, move, u) in enumerate(zip(sources[: len(real)], crossing, picks, strict=True)):
+                same = self.counterparts(int(source), move.target)
+                if len(same):
+                    real[i], matched[i] = same[int(u * len(same))], True
         return Pairs(
             as_float(self.images[sources], device),
             sent(torch.tensor([move.source for move in moves]), device),
             sent(torch.tensor([move.target for move in moves]), device),
             as_float(self.images[real], device),
+            sent(torch.from_numpy(matched), device),
         )
 
     def _moves(self, among: Sequence[Move], number: int, random: np.random.Generator) -> list[Move]:

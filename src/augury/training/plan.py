@@ -153,8 +153,9 @@ def set_up(plan: Plan, data: LabelledImages, random_init: bool = True, judges: J
         **({"judges": judges, "mirror": policy("none", flips=plan.flips)} if translates(plan.rule) else {}),
     )
     if translates(plan.rule):
+        rule = plan.rule
         return trainer, PairSampler(
-            data, plan.condition, plan.batch, plan.seed, plan.rule.hole_share, plan.rule.class_moves
+            data, plan.condition, plan.batch, plan.seed, rule.hole_share, rule.class_moves, rule.paired > 0
         )
     return trainer, BatchLoader(data, plan.condition, plan.label_sampling, plan.batch, plan.seed)
 

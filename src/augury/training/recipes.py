@@ -93,6 +93,11 @@ class Recipe(StrictSettings):
     identity: Weight = Field(0.0, description="translator: weight of the identity loss")
     semantic: Weight = Field(0.0, description="translator: weight of the semantic loss (Hoffman et al. 2018)")
     contrast: Weight = Field(0.0, description="translator: weight of the patch contrast (Park et al. 2020)")
+    paired: Weight = Field(
+        0.0,
+        description="translator: weight of the distance to a real image of the same group (person, patient) in the target cell "
+        "(Isola et al. 2017)",
+    )
     hole_share: float = Field(
         0.0, ge=0, le=0.9, description="translator: share of a batch for cells without enough real images"
     )
@@ -262,7 +267,7 @@ ADVERSARIAL = (
     "feature_matching", "mode_seeking", "path_length", "path_every", "style_mixing", "spectral_control", "late_conditioning",
 )  # fmt: skip
 """Settings that only adversarial training reads."""
-TRANSLATION = ("cycle", "identity", "semantic", "contrast", "hole_share", "class_moves", "replay")
+TRANSLATION = ("cycle", "identity", "semantic", "contrast", "paired", "hole_share", "class_moves", "replay")
 """Settings that only a translator reads."""
 FLOW = ("label_dropout", "time_mean", "time_spread")
 """Settings that only a flow reads."""

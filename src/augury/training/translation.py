@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, cast
 
@@ -134,10 +134,16 @@ class TranslationTrainer:
     def _mirrored(self, pairs: Pairs, step: int, part: int) -> MicroBatch:
         """Mirror half of the source and real images, where that is allowed."""
         if self.mirror is not None:
-            both = torch.cat([pairs.images, pairs.real])
-            seen = self.mirror(both, stream(self.seed, "mirror", step, part))
-            seen, number = seen.contiguous(memory_format=torch.channels_last), len(pairs.images)
-            pairs = Pairs(seen[:number], pairs.sources, pairs.targets, seen[number:])
+            draws, images, real = stream(self.seed, "mirror", step, part), pairs.images, pairs.real
+            if self.recipe.paired:  # a source and its real image are mirrored alike
+                both = torch.cat([images, torch.cat([real, images[len(real) :]])], dim=1)
+                images, partners = self.mirror(both, draws).chunk(2, dim=1)
+                real = partners[: len(real)]
+            else:
+                both = self.mirror(torch.cat([images, real]), draws)
+                images, real = both[: len(images)], both[len(images) :]
+            images, real = (x.contiguous(memory_format=torch.channels_last) for x in (images, real))
+            pairs = replace(pairs, images=images, real=real)
         return MicroBatch(pairs, self.seed, step, part)
 
     def _translate(self, micro: MicroBatch, name: str = "noise") -> torch.Tensor:
@@ -201,6 +207,10 @@ class TranslationTrainer:
             with self.autocast():
                 same = self._call(images, pairs.returns, micro, "noise same").float()
             total = total + IDENTITY_EVERY * rule.identity * (same - images).abs().mean()
+        if rule.paired:
+            apart = (translated[: len(real)] - real).abs().flatten(1).mean(1)
+            losses["paired"] = (apart * pairs.matched).sum() / pairs.matched.sum().clamp(min=1)
+            total = total + rule.paired * losses["paired"]
         if rule.semantic and self.judges:
             losses["semantic"] = self._semantic(pairs, translated)
             total = total + rule.semantic * losses["semantic"]
