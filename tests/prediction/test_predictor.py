@@ -203,10 +203,7 @@ def test_changed_damaged_and_pickled_weights_are_refused(copy: Path) -> None:
         ({"format": 99}, "a card of format 99, but this version of Augury reads format 2"),
         ({"shape": [1, 12]}, "do not describe a classifier"),
         ({"temperature": -1.0}, "do not describe a classifier"),
-        (
-            {"classes": ["left", "right"]},
-            r"last.weight is \[3, 1024\], but the network of the card needs \[2, 1024\]|last.bias",
-        ),
+        ({"classes": ["left", "right"]}, "has 2 classes, but the weights are of another number"),
         ({"blueprint": {"kind": "magic"}}, "unknown kind 'magic'"),
         ({"blueprint": {"kind": "network", "name": "vgg"}}, "cannot be built"),
     ],

@@ -412,12 +412,13 @@ def main() -> None:
     def terminate(number: int, frame: object) -> None:
         raise SystemExit(TERMINATED)
 
-    signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         try:
             app()
         finally:
             _close_displays()
+            signal.signal(signal.SIGTERM, before)
     except AuguryError as error:
         typer.echo(f"augury: {error}", err=True)
         raise SystemExit(1) from None
