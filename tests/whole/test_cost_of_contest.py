@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import augury
+from augury import training
 from augury.images import LabelledImages
 from augury.pipeline import recipe_contest
 from augury.pipeline import session as sessions
@@ -28,6 +29,29 @@ def noise(n: int = 90) -> LabelledImages:
 def work(folder: Path, settings: dict[str, Any]) -> str:
     with opened(noise(), folder, settings=validated(RunSettings, settings)) as session:
         return CostModel(session, ["train"]).cost(1234, 0).stages["train"].work
+
+
+def drawing(folder: Path, settings: dict[str, Any]) -> float:
+    """Seconds of the stage generate with a training step of 0.64 s."""
+    settings = settings | {"generate": {"sampling_strategy": 32, "filters": []}}
+    with opened(noise(), folder, settings=validated(RunSettings, settings)) as session:
+        return CostModel(session, ["generate"]).cost(0, 0).stages["generate"].seconds
+
+
+def test_drawing_is_expected_to_take_as_long_as_that_of_the_slowest_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = training.step_seconds
+
+    def measure(*values: Any, **options: Any) -> Any:
+        plan, _, checkpoint = measured(*values, **options | {"patience": 0.0})
+        return plan, 0.64, checkpoint
+
+    monkeypatch.setattr(training, "step_seconds", measure)
+    seconds = {name: drawing(tmp_path / name, {"train": {"recipe": name, "batch": 16}}) for name in ("rpgan", "flow")}
+    assert seconds["flow"] == pytest.approx(9 * seconds["rpgan"])  # nine passes
+    # 64 images a step of rpgan, the suitable recipe, and up to three times one of them for each image drawn
+    assert drawing(tmp_path / "auto", {}) == pytest.approx(seconds["flow"] * 16 / 64)
 
 
 def test_the_plan_names_recipe_and_steps_only_where_no_contest_is_open(

@@ -23,7 +23,7 @@ from augury.pipeline.judge_images import judge_size
 from augury.pipeline.progress import RunCost, StageCost, spoken
 from augury.pipeline.session import CLASSIFIER_STEPS, Session
 from augury.settings import ProveSettings, RunSettings
-from augury.training.recipes import Recipe
+from augury.training.recipes import CANDIDATES, RECIPES, Recipe
 
 PATIENCE = 0.4
 """Seconds of each of the two measurements: the generator's steps and those of the classifiers."""
@@ -97,9 +97,10 @@ def drawing_share(rule: Recipe) -> float:
     """Time to draw an image, at most, as a share of the time of one image of a training step.
 
     A training pass goes forward and backward, which is three times the operations of a pass forward. The rest of a step, such
-    as the discriminator, is not subtracted.
+    as the discriminator, is not subtracted. For a pretrained pipeline, which is not trained, the time of a step is that of an
+    image.
     """
-    return max(1.0, networks.passes(rule.network, rule.settings) / 3)
+    return 1.0 if training.trains_nothing(rule) else networks.passes(rule.network, rule.settings) / 3
 
 
 class CostModel:
@@ -193,7 +194,7 @@ class CostModel:
         exported = self.train_images + self.new_images
         per_feature = FEATURES.get(self.session.device.type, OTHER_FEATURES)
         search = (1e-4 + 1e-7 * values) * (settings.data.near_duplicates != "allow")
-        draw = drawing_share(speed.plan.rule) * speed.train_step / speed.plan.batch
+        draw = self._drawing_share() * speed.train_step / speed.plan.batch
         draws = 2 * self.new_images * draw
         limit = min(settings.score.limit, self.train_images // 2)
         trains_nothing = training.trains_nothing(speed.plan.rule)  # then train_step is the time of one image
@@ -229,9 +230,21 @@ class CostModel:
         )
         return RunCost(stages, number, disk)
 
+    @property
+    def _open(self) -> bool:
+        """Whether a contest may still choose the recipe; the speed is that of the suitable one."""
+        return self.settings.train.contested and self.session.contest is None and self.session.target is None
+
+    def _drawing_share(self) -> float:
+        """`drawing_share` of the recipe. Where a contest may choose it, that of the candidate that draws most slowly: the images
+        of a training step take the candidates about equally long.
+        """
+        rules = [self.speed.plan.rule, *(RECIPES[name] for name in CANDIDATES if self._open)]
+        return max(map(drawing_share, rules))
+
     def _training(self, steps: int) -> str:
         """The training in words. Where a contest may choose the recipe, its time is known, but not its steps."""
-        if self.settings.train.contested and self.session.contest is None and self.session.target is None:
+        if self._open:
             return "1 training; a contest may choose its recipe"
         return f"1 training of {steps:,} steps ({self.speed.plan.recipe})"
 

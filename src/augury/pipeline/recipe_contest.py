@@ -15,13 +15,12 @@ from augury.pipeline.preflight import preflight
 from augury.pipeline.progress import spoken
 from augury.pipeline.session import Session
 from augury.settings import TrainSettings
+from augury.training.recipes import CANDIDATES
 
 SHARE = 0.1
 """Share of the training time that the contest takes at most."""
 LEAST = 15.0
 """Fewest seconds of training for each candidate. With less time there is no contest."""
-CANDIDATES = ("vae", "flow", "projected")
-"""Recipes that compete with the one that is suitable for the device (`training.recipes.suitable`)."""
 FEWEST = 50
 """Fewest validation images of a contest."""
 PATIENCE = 2.0

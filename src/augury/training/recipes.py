@@ -249,6 +249,10 @@ FEW = 5000
 al. 2020b)."""
 
 
+CANDIDATES = ("vae", "flow", "projected")
+"""Recipes that compete with the suitable one in a contest (`pipeline.recipe_contest`)."""
+
+
 def suitable(images: int, side: int, device: str) -> str:
     """The recipe for `auto`, given the number of images, their shorter side in px, and the device type.
 
