@@ -119,7 +119,7 @@ CHANGES = {
     "ada": Change("adaptive augmentation", {"train": {"augment": "ada", "overrides": {"ada_target": 0.6}}}),
     "uniform": Change("trained with all classes equally often", {"train": {"label_sampling": "uniform"}}),
     "frequency": Change("trained with classes as often as they are", {"train": {"label_sampling": "frequency"}}),
-    "related": Change("begun as a generator of other faces (FER-2013)", start="fer"),
+    "related": Change("started from a generator of other faces (FER-2013)", start="fer"),
     "related_plenty": Change(
         "the same, drawn until as many as wanted have passed", {"generate": {"surplus": 20}}, start="fer"
     ),

@@ -265,7 +265,7 @@ CASES = {
         HOLE,
     ),
     "sunglasses_more": Case(
-        "CMU faces, the same sunglasses, begun as a generator of other faces",
+        "CMU faces, the same sunglasses, started from a generator of other faces",
         hole("eyes", "sunglasses", "pose", ("left", "right")),
         HOLE | {"generate": {"sampling_strategy": "level", "surplus": 20}},
         related="fer",
