@@ -36,7 +36,11 @@ class LinearGenerator(nn.Module):
         return self.synthesise(self.styles(noise, conditions), noise)
 
     def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
-        return self.synthesise(self.styles(noise, conditions) * truncation, noise)
+        w = torch.lerp(self.centres(conditions)[:, None], self.styles(noise, conditions), truncation)
+        return self.synthesise(w, noise)
+
+    def centres(self, conditions: torch.Tensor) -> torch.Tensor:
+        return sum(effect[conditions[:, k]] for k, effect in enumerate(self.effects))
 
     def style_weights(self, layers: object) -> torch.Tensor:
         return self.matrix

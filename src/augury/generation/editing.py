@@ -26,6 +26,7 @@ def edit(
     frames: int = 5,
     seed: int = 0,
     start: int = 0,
+    truncation: float = 1.0,
 ) -> Images:
     """Move images along directions of the latent space, all edits together.
 
@@ -44,6 +45,8 @@ def edit(
         Images of each row, at even distances and including both ends.
     seed, start
         Seed and first index of drawn images.
+    truncation
+        From -2 to 2, as for `Synthesizer.truncate`. It moves the points towards the centre of their condition before the edits.
 
     Returns
     -------
@@ -72,6 +75,7 @@ def edit(
     else:
         conditions = synthesizer.card.conditions(source)
         points = space.drawn(conditions, np.arange(start, start + len(conditions), dtype=np.int64), seed)
+    points = space.truncated(points, truncation)
     each = shifts(directions, edits, frames, space.layers, space.size)
     return np.stack([space.images(points, shift) for shift in each], axis=1)
 

@@ -13,6 +13,12 @@ from augury.randomness import rng
 from augury.training import Synthesizer, as_float
 from augury.training.protocols import Flow
 
+Pace = Callable[[float], float]
+"""The share of the updates that are done -> the share that the learning rate follows; from 1 on, the search ends.
+
+It is called before each update, so a caller sees the progress and can limit the time.
+"""
+
 
 def invert(
     synthesizer: Synthesizer, images: AnyImages, conditions: Codes, *, steps: int = 150, starts: int = 8, seed: int = 0
@@ -71,6 +77,7 @@ def descend(
     steps: int,
     rate: Callable[[float], float],
     free: int | None = None,
+    pace: Pace = lambda share: share,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Minimise the loss of every row by Adam, rows independent of each other.
 
@@ -86,6 +93,8 @@ def descend(
         Takes the share of the updates that are done to the learning rate.
     free
         Only these first columns of [N, D] move; None: all.
+    pace
+        As `Pace` says; it may raise to stop the search.
 
     Returns
     -------
@@ -97,10 +106,11 @@ def descend(
         losses = losses_of(start)
         better = losses.detach() < least
         best[better], least[better] = start.detach()[better], losses.detach()[better]
-        if step < steps:
-            (start.grad,) = torch.autograd.grad(losses.sum(), start)
-            if free is not None:
-                start.grad[:, free:] = 0
-            adam.param_groups[0]["lr"] = rate(step / steps)
-            adam.step()
+        if (share := pace(step / steps if steps else 1.0)) >= 1:
+            break
+        (start.grad,) = torch.autograd.grad(losses.sum(), start)
+        if free is not None:
+            start.grad[:, free:] = 0
+        adam.param_groups[0]["lr"] = rate(share)
+        adam.step()
     return best, least

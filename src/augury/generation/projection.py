@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from augury.errors import DataError, SettingsError
-from augury.generation.latent import descend
+from augury.generation.latent import Pace, descend
 from augury.images import AnyImages, Codes, Images, as_images
 from augury.training import Encoder, LatentImages, LatentSpace, Synthesizer, as_float
 from augury.training.card import Labels
@@ -56,14 +56,26 @@ class Projection:
         """Whether the image drawn is not recognisable as the original, bool [N]."""
         return self.distance > ALIKE
 
+    @property
+    def ratings(self) -> list[str]:
+        """How well each image was found: "close", "similar" or "failed"."""
+        return ["close" if d <= CLOSE else "similar" if d <= ALIKE else "failed" for d in self.distance.tolist()]
+
+    @property
+    def measures(self) -> list[str]:
+        """PSNR and distance of each image, in words."""
+        return [
+            f"PSNR {psnr:.1f} dB; distance {distance:.2f} of that of other drawn images ({self.measured})"
+            for psnr, distance in zip(self.psnr.tolist(), self.distance.tolist(), strict=True)
+        ]
+
     def sentences(self) -> list[str]:
         """How well each image was found, in words."""
         lines = []
-        for psnr, distance in zip(self.psnr.tolist(), self.distance.tolist(), strict=True):
-            measure = f"PSNR {psnr:.1f} dB; distance {distance:.2f} of that of other drawn images ({self.measured})"
-            if distance <= CLOSE:
+        for rating, measure in zip(self.ratings, self.measures, strict=True):
+            if rating == "close":
                 lines.append(f"close: {measure}")
-            elif distance <= ALIKE:
+            elif rating == "similar":
                 lines.append(f"similar, with details lost: {measure}")
             else:
                 lines.append(
@@ -85,6 +97,7 @@ def project(
     starts: int = 8,
     seed: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    pace: Pace = lambda share: share,
 ) -> Projection:
     """Find the points of the latent space whose images are closest to the given ones.
 
@@ -115,6 +128,9 @@ def project(
         Seed of these points.
     on_progress
         Called with (images done, all images).
+    pace
+        Share of the updates of a batch of images -> the share that the learning rate follows; from 1 on, the search ends with
+        the best points so far. It can limit the time.
 
     Returns
     -------
@@ -142,7 +158,7 @@ def project(
     codes = None if conditions is None else synthesizer.card.conditions(conditions)
     if codes is not None and len(codes) != len(targets):
         raise DataError(f"{len(targets)} images but {len(codes)} conditions; give one for each image")
-    search = _Search(of_latents, features, encoder, wide, steps, starts, seed)
+    search = _Search(of_latents, features, encoder, wide, steps, starts, seed, pace)
     parts = []
     for begin in range(0, len(targets), TOGETHER):
         rows = slice(begin, begin + TOGETHER)
@@ -184,7 +200,9 @@ class _Search:
         steps: int,
         starts: int,
         seed: int,
+        pace: Pace,
     ) -> None:
+        self.pace = pace
         self.space, self.features, self.encoder = space, features, encoder
         self.wide, self.steps, self.starts, self.seed = wide, steps, starts, seed
         latents, codes = space.sampled(COMPARED, seed)
@@ -194,7 +212,9 @@ class _Search:
             drawn = self._render(points, labels).clamp(-1, 1)
             self.others = drawn
             a, b = drawn[0::2], drawn[1::2]
-            self.usual = self._median(a, b, None), self._median(a, b, features) if features else 1.0
+            self.other_features = torch.cat([features(a), features(b)]) if features else torch.empty(0, 0)
+            apart = (self.other_features[: len(a)] - self.other_features[len(a) :]).square().sum(1).sqrt()
+            self.usual = _usual((a - b).square().mean((1, 2, 3)).sqrt()), _usual(apart) if features else 1.0
 
     def __call__(self, images: Images, conditions: Codes | None) -> tuple[npt.NDArray[np.float32], Codes]:
         """Latents [n, L] or [n, layers, L], and conditions int64 [n, K]."""
@@ -219,7 +239,7 @@ class _Search:
         if self.wide:
             begin = begin[:, None].repeat(1, space.layers, 1)
         moved = torch.zeros_like(begin).requires_grad_()
-        best, _ = descend(moved, lambda x: losses(begin + self.scale * x, codes), self.steps, _rate)
+        best, _ = descend(moved, lambda x: losses(begin + self.scale * x, codes), self.steps, _rate, pace=self.pace)
         return (begin + self.scale * best).cpu().numpy(), codes.cpu().numpy()
 
     def distances(self, drawn: torch.Tensor, targets: torch.Tensor) -> Floats:
@@ -234,7 +254,7 @@ class _Search:
             each = [self._share(a.flatten(1), b.flatten(1), self.others.flatten(1))]
             if self.features is not None:
                 with torch.no_grad():
-                    each.append(self._share(self.features(a), self.features(b), self.features(self.others)))
+                    each.append(self._share(self.features(a), self.features(b), self.other_features))
             shares.append(torch.stack(each).amax(0).cpu().double().numpy())
         return np.concatenate(shares)
 
@@ -269,20 +289,15 @@ class _Search:
         noise = torch.zeros(len(latents), self.space.synthesizer.latent, device=self.space.device)
         return self.space.render(latents, noise, codes)
 
-    def _median(self, a: torch.Tensor, b: torch.Tensor, features: FeatureMap | None) -> float:
-        return max(float(_apart(a, b, features).median()), 1e-6)
-
 
 def _as_stored(drawn: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Drawn images without what 8 bits cut off: beyond black and white they equal a target that is black or white."""
     return torch.where((targets.abs() >= 1) & (drawn * targets > 1), targets, drawn)
 
 
-def _apart(a: torch.Tensor, b: torch.Tensor, features: FeatureMap | None) -> torch.Tensor:
-    """The distance of each pair of images [N]: root mean square of the pixels, or Euclidean between features."""
-    if features is None:
-        return (a - b).square().mean((1, 2, 3)).sqrt()
-    return (features(a) - features(b)).square().sum(1).sqrt()
+def _usual(distances: torch.Tensor) -> float:
+    """The median distance of pairs [N], which is used as a divisor."""
+    return max(float(distances.median()), 1e-6)
 
 
 def _rate(done: float) -> float:

@@ -193,6 +193,7 @@ def invert_photos(
     features: str = "auto",
     steps: int = 300,
     seed: int = 0,
+    pace: Callable[[float], float] = lambda share: share,
 ) -> Projection:
     """Invert photos with the features, and the encoder of a vae or ae, of a run; see `generation.project`.
 
@@ -204,7 +205,7 @@ def invert_photos(
         From `read_photos`.
     label, attributes
         Class and attribute values of all photos; not needed with a mapping network.
-    space, steps, seed
+    space, steps, seed, pace
         As for `generation.project`.
     features
         As for `smoothness`; "pixels" compares pixels alone.
@@ -228,6 +229,7 @@ def invert_photos(
         encoder=training.encoder(synthesizer, run_of(source) / "train"),
         steps=steps,
         seed=seed,
+        pace=pace,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -122,6 +122,26 @@ class LatentSpace:
         else:
             latents = in_fixed_batches(self.of_noise, indices, *inputs)
         return LatentImages(latents.cpu().numpy(), noise, conditions, indices)
+
+    def truncated(self, points: LatentImages, truncation: float) -> LatentImages:
+        """Move points to the centre of their condition, as `Synthesizer.truncate` does: centre + truncation · (point − centre).
+
+        Raises SettingsError for a truncation out of range.
+        """
+        if not -2 <= truncation <= 2:
+            raise SettingsError(f"truncation is {truncation:g}, but must lie from -2 to 2")
+        if truncation == 1:
+            return points
+        codes = torch.from_numpy(points.conditions).to(self.device)
+        with torch.inference_mode():
+            if isinstance(self.generator, Styled):
+                centres = self.generator.centres(codes)
+            else:
+                centres = self.of_noise(torch.zeros(len(codes), self.synthesizer.latent, device=self.device), codes)
+            latents = torch.from_numpy(points.latents).to(self.device)
+            centres = centres[:, None] if latents.dim() == 3 else centres
+            moved = torch.lerp(centres.expand_as(latents), latents, truncation)
+        return replace(points, latents=moved.cpu().numpy())
 
     def images(self, points: LatentImages, shift: Vectors | None = None) -> Images:
         """The images uint8 [N, C, H, W] of points, moved by `shift` [L] or [layers, L]."""

@@ -40,6 +40,9 @@ class Styled(Generator, Protocol):
     def style_weights(self, layers: Sequence[int]) -> torch.Tensor:
         """Weights [D, L] by which w enters these layers."""
 
+    def centres(self, conditions: torch.Tensor) -> torch.Tensor:
+        """conditions [N, K] -> the mean w [N, L] of each condition."""
+
     def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
         """noise [N, Z], conditions [N, K] -> images [N, C, H, W], with styles pulled toward the mean of their condition."""
 
