@@ -166,6 +166,14 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows))
 
 
+def append_line(path: Path, row: dict[str, Any]) -> None:
+    """Add one JSON object to a file that `read_lines` reads; a process that is killed meanwhile leaves a partial last line."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n")
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file written by Augury; a damaged one raises RunFolderError."""
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from augury.files import write_lines
+from augury.files import append_line, write_lines
 from augury.training import checkpoints
 from augury.training.plan import Plan, Trainer
 
@@ -51,6 +51,7 @@ class CheckpointManager:
         if stored is None:
             self._drop(0)  # unusable or of another plan: they would count as newer ones
             self.good = (0, self._state())
+            self._write_log()
             return 0
         tensors, facts = stored
         best = {k.removeprefix("best."): tensors.pop(k) for k in list(tensors) if k.startswith("best.")}
@@ -61,6 +62,7 @@ class CheckpointManager:
             self.best = (int(facts["best_step"]), best)
             self.lowest = (float(facts["lowest"]), float(facts["lowest_error"]))
         self.good = (int(facts["step"]), self._state())
+        self._write_log()  # without the rows after this checkpoint, whose steps are repeated
         return self.good[0]
 
     def _drop(self, after: int) -> None:
@@ -68,6 +70,10 @@ class CheckpointManager:
         for file in [] if self.folder is None else checkpoints.files(self.folder):
             if int(file.stem.rpartition("-")[2]) > after:
                 file.unlink()
+
+    def _write_log(self) -> None:
+        if self.folder is not None:
+            write_lines(self.folder / "log.jsonl", self.rows)
 
     def _state(self) -> State:
         return {k: v.clone() for k, v in self.trainer.state.tensors().items()}
@@ -78,10 +84,12 @@ class CheckpointManager:
 
     def note(self, step: int, row: dict[str, Any]) -> None:
         """Add a row to the log, with the events since the last row, and remember this state as good. A kernel distance in
-        the row updates the best generator.
+        the row updates the best generator. The file of the log gets the row at once, for those who watch the training.
         """
         warnings = {**self.events, **row.get("warnings", {})}
         self.rows.append(row | ({"warnings": warnings} if warnings else {}))
+        if self.folder is not None:
+            append_line(self.folder / "log.jsonl", self.rows[-1])
         self.events = {}
         self.good = (step, self._state())
         if "kid" not in row:
@@ -125,7 +133,7 @@ class CheckpointManager:
             facts |= {"best_step": str(self.best[0])}
             facts |= {"lowest": repr(self.lowest[0]), "lowest_error": repr(self.lowest[1])}
         facts |= {"events": json.dumps(self.events)}
-        write_lines(self.folder / "log.jsonl", self.rows)
+        self._write_log()
         checkpoints.save(
             self.folder / f"checkpoint-{step:07d}.safetensors", tensors, facts | {"rows": json.dumps(self.rows)}
         )
