@@ -1,4 +1,4 @@
-"""Marks that say that an image is synthetic: text chunks in PNG files, and unsigned C2PA-style sidecar files."""
+"""Marks that say that a picture is synthetic: text chunks in PNG files, comments in animations, unsigned C2PA-style sidecars."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from augury.files import write_json
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for media that a trained model created (NewsCodes, scheme Digital Source Type)."""
+COMPOSITE = DIGITAL_SOURCE_TYPE.replace("trained", "compositeWithTrained")
+"""IPTC's term for pictures that show such media beside others, such as a photograph beside its inversion."""
 SIDECAR = ".c2pa.json"
 """What the name of a sidecar adds to that of its image."""
 SOFTWARE = f"Augury {__version__}"
@@ -38,7 +40,7 @@ _MARK = b"rainedAlgorithmicMedia"
 _TOOL = re.compile(rb"""CreatorTool(?:\s*=\s*["']|>)([^"'<>]{1,80})""")
 
 
-def png_text(facts: Mapping[str, Any], tool: str | None = None) -> PngImagePlugin.PngInfo:
+def png_text(facts: Mapping[str, Any], tool: str | None = None, composite: bool = False) -> PngImagePlugin.PngInfo:
     """Text chunks for a synthetic image.
 
     Parameters
@@ -47,27 +49,38 @@ def png_text(facts: Mapping[str, Any], tool: str | None = None) -> PngImagePlugi
         Plain JSON values: class, seed, index, synthesizer and the like.
     tool
         The program that generated the image; None: this one, "": unknown.
+    composite
+        Whether the picture shows real images as well.
 
     Returns
     -------
     The chunks Software, synthetic, DigitalSourceType and augury (tEXt or iTXt), and an XMP packet, for `Image.save(pnginfo=…)`.
     """
     tool = SOFTWARE if tool is None else tool
+    source_type = COMPOSITE if composite else DIGITAL_SOURCE_TYPE
     info = PngImagePlugin.PngInfo()
     if tool:
         info.add_text("Software", tool)
     info.add_text("synthetic", "true")
-    info.add_text("DigitalSourceType", DIGITAL_SOURCE_TYPE)
+    info.add_text("DigitalSourceType", source_type)
     info.add_itxt(KEYWORD, json.dumps(facts, allow_nan=False, ensure_ascii=False))
-    info.add_itxt(_XMP, _PACKET.format(tool=quoteattr(tool or UNNAMED), source_type=DIGITAL_SOURCE_TYPE))
+    info.add_itxt(_XMP, _PACKET.format(tool=quoteattr(tool or UNNAMED), source_type=source_type))
     return info
 
 
-def tagged_png(picture: Image.Image, facts: Mapping[str, Any], tool: str | None = None) -> bytes:
+def tagged_png(
+    picture: Image.Image, facts: Mapping[str, Any], tool: str | None = None, composite: bool = False
+) -> bytes:
     """A synthetic picture as PNG with the text chunks of `png_text`; the pixels are those of a PNG without them."""
     file = io.BytesIO()
-    picture.save(file, format="PNG", pnginfo=png_text(facts, tool))
+    picture.save(file, format="PNG", pnginfo=png_text(facts, tool, composite))
     return file.getvalue()
+
+
+def comment(facts: Mapping[str, Any]) -> str:
+    """The same statement as one line, for the comment of a GIF or MP4. What identifies it stands in the first 255 bytes."""
+    stated = f'CreatorTool="{SOFTWARE}" DigitalSourceType="{DIGITAL_SOURCE_TYPE}"'
+    return f"{stated} {KEYWORD}={json.dumps(facts, allow_nan=False)}"
 
 
 def synthetic_by(raw: bytes) -> str:

@@ -211,7 +211,7 @@ def invert(
             typer.echo(f"! {note}")
         for name, sentence in zip(read.names, projection.sentences(), strict=True):
             typer.echo(f"{name}: {sentence}")
-    write_strips(output, strips, columns, synthesizer, as_json, facts)
+    write_strips(output, strips, columns, synthesizer, as_json, facts, composite=not walk)
 
 
 def smoothness(
@@ -269,36 +269,53 @@ def write_strips(
     synthesizer: Synthesizer,
     as_json: bool,
     facts: dict[str, Any] | None = None,
+    composite: bool = False,
 ) -> None:
-    """Write rows of images as a picture, or as a walk through their columns, atomically; and print its path."""
+    """Write rows of images as a picture, or as a walk through their columns, atomically; and print its path.
+
+    The file says that it is synthetic; `composite`: beside real images.
+    """
     import numpy as np
 
     from augury.data import draw_contact_sheet, write_animation
-    from augury.files import atomic_path
+    from augury.provenance import comment
 
+    tag = _tag(synthesizer) | {name: value for name, value in (facts or {}).items() if name == "edits"}
     if is_walk(output):
         frames = np.stack(list(strips.values()), axis=1)
-        write_animation(output, [draw_contact_sheet({" ": images}, least=128, most=256) for images in frames])
+        sheets = [draw_contact_sheet({" ": images}, least=128, most=256) for images in frames]
+        write_animation(output, sheets, comment=comment(tag))
     else:
-        with atomic_path(output) as temporary:
-            draw_contact_sheet(strips, columns, least=64, most=256).save(temporary, format="PNG")
+        _write_sheet(output, strips, columns, tag, composite)
     result = {"file": str(output), "synthesizer": synthesizer.fingerprint} | (facts or {})
     typer.echo(json.dumps(result, ensure_ascii=False) if as_json else str(output))
 
 
 def _draw_directions(output: Path, stored: Directions, synthesizer: Synthesizer, cell: list[int], seed: int) -> None:
     from augury import generation
-    from augury.data import draw_contact_sheet
-    from augury.files import atomic_path
 
     strips = {
         d.name: generation.edit(synthesizer, stored, {d.name: (-3.0, 3.0)}, [cell], frames=7, seed=seed)[0]
         for d in stored.entries
     }
+    _write_sheet(output, strips, [f"{step:+d}" for step in range(-3, 4)], _tag(synthesizer), False)
+
+
+def _write_sheet(
+    output: Path, strips: Mapping[str, Images], columns: Sequence[str], tag: Mapping[str, Any], composite: bool
+) -> None:
+    """Write rows of images as a picture whose text chunks say that it is synthetic, atomically."""
+    from augury.data import draw_contact_sheet
+    from augury.files import atomic_path
+    from augury.provenance import tagged_png
+
     with atomic_path(output) as temporary:
-        draw_contact_sheet(strips, [f"{step:+d}" for step in range(-3, 4)], least=64, most=256).save(
-            temporary, format="PNG"
-        )
+        sheet = draw_contact_sheet(strips, columns, least=64, most=256)
+        temporary.write_bytes(tagged_png(sheet, tag, composite=composite))
+
+
+def _tag(synthesizer: Synthesizer) -> dict[str, Any]:
+    return {"recipe": synthesizer.card.recipe, "synthesizer": synthesizer.fingerprint}
 
 
 def is_walk(output: Path, walks: bool = True) -> bool:

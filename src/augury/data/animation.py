@@ -33,7 +33,7 @@ def ready_to_animate(path: Path) -> None:
         extra("imageio_ffmpeg", "writing MP4", "video")
 
 
-def write_animation(path: Path, frames: Sequence[Image.Image], *, seconds: float = 0.1) -> None:
+def write_animation(path: Path, frames: Sequence[Image.Image], *, seconds: float = 0.1, comment: str = "") -> None:
     """Write RGB pictures as an animation that runs there and back, atomically.
 
     Parameters
@@ -44,6 +44,8 @@ def write_animation(path: Path, frames: Sequence[Image.Image], *, seconds: float
         All of one size, at least 2.
     seconds : float
         Time of each picture.
+    comment : str
+        Stored in the file, such as `augury.provenance.comment`.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def write_animation(path: Path, frames: Sequence[Image.Image], *, seconds: float
         with atomic_path(path) as temporary:
             there_and_back[0].save(
                 temporary, format="GIF", save_all=True, append_images=there_and_back[1:], duration=round(1000 * seconds),
-                loop=0,
+                loop=0, comment=comment.encode(),
             )  # fmt: skip
         return
     ffmpeg: Any = extra("imageio_ffmpeg", "writing MP4", "video")
@@ -68,7 +70,13 @@ def write_animation(path: Path, frames: Sequence[Image.Image], *, seconds: float
         video = temporary.with_suffix(".mp4")
         try:
             writer = ffmpeg.write_frames(
-                str(video), (width, height), fps=1 / seconds, codec="libx264", quality=8, macro_block_size=2
+                str(video),
+                (width, height),
+                fps=1 / seconds,
+                codec="libx264",
+                quality=8,
+                macro_block_size=2,
+                output_params=["-metadata", f"comment={comment}"],
             )
             writer.send(None)
             for frame in there_and_back:

@@ -18,6 +18,7 @@ from augury.files import atomic_path
 from augury.networks.pipeline_folder import load_pipeline, parameters
 from augury.networks.prompts import filled
 from augury.networks.translator import KEEP
+from augury.provenance import tagged_png
 from augury.validation import StrictSettings
 
 MULTIPLE = 8
@@ -154,7 +155,7 @@ class PretrainedPipeline(nn.Module):
             image = drawn().convert(mode)
             if file is not None:
                 with atomic_path(file) as temporary:
-                    image.save(temporary, format="PNG")
+                    temporary.write_bytes(tagged_png(image, {"pipeline": self.settings.class_name}))
         values = torch.frombuffer(bytearray(image.convert(mode).tobytes()), dtype=torch.uint8)
         rows = values.view(1, *self.shape[1:], self.shape[0])
         return (rows.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()

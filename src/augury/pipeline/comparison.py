@@ -21,6 +21,7 @@ from augury.metrics import ScoreCard
 from augury.pipeline.inputs import Callbacks, first_run, same_source
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
+from augury.provenance import tagged_png
 from augury.randomness import rng
 from augury.settings import RunSettings
 from augury.training.recipes import RECIPES
@@ -136,7 +137,8 @@ def compare(
         on_row(rows[-1])
         write_json(root / "comparison.json", {"columns": COLUMNS, "rows": rows})
         with atomic_path(root / "comparison.png") as temporary:
-            draw_contact_sheet(pictures).save(temporary, format="PNG")
+            sheet = draw_contact_sheet(pictures)
+            temporary.write_bytes(tagged_png(sheet, {"recipes": list(pictures)[1:]}, composite=True))
     return rows
 
 

@@ -18,6 +18,7 @@ from augury.files import atomic_path, digest
 from augury.images import LabelledImages
 from augury.interruption import held_back
 from augury.networks import build_generator, passes
+from augury.provenance import tagged_png
 from augury.training import checkpoints
 from augury.training.card import Card, data_facts
 from augury.training.checkpoint_manager import CheckpointManager
@@ -246,5 +247,6 @@ def _sample_sheet(synthesizer: Synthesizer | SourceSampler, data: LabelledImages
     conditions = np.repeat(data.conditions(card.condition_names)[first], SAMPLE_SEED_COLUMNS, axis=0)
     images = synthesizer.sample(conditions, seed=card.seed).images
     rows = np.split(images, classes)
+    sheet = draw_contact_sheet(dict(zip(data.classes, rows, strict=False)))
     with atomic_path(folder / "samples" / f"step-{card.steps:06d}.png") as temporary:
-        draw_contact_sheet(dict(zip(data.classes, rows, strict=False))).save(temporary, format="PNG")
+        temporary.write_bytes(tagged_png(sheet, {"recipe": card.recipe, "steps": card.steps, "seed": card.seed}))

@@ -14,6 +14,7 @@ from augury.data import draw_contact_sheet
 from augury.files import atomic_path, write_lines
 from augury.images import LabelledImages, SyntheticImages, as_labelled
 from augury.networks import PIPELINES, build_generator
+from augury.provenance import tagged_png
 from augury.training.card import Card, data_facts
 from augury.training.devices import placed
 from augury.training.pipelines import LICENCE, settled_object
@@ -36,8 +37,9 @@ def pretrained(plan: Plan, data: LabelledImages, card: Card, folder: Path | None
     image = sampler(synthesizer, data, plan.rule.class_moves).sample(conditions, seed=plan.seed).images
     if folder is not None:
         write_lines(folder / "log.jsonl", [])
+        sheet = draw_contact_sheet({data.classes[int(conditions[0, 0])]: image})
         with atomic_path(folder / "samples" / "step-000000.png") as temporary:
-            draw_contact_sheet({data.classes[int(conditions[0, 0])]: image}).save(temporary, format="PNG")
+            temporary.write_bytes(tagged_png(sheet, {"recipe": plan.recipe, "seed": plan.seed}))
     return synthesizer
 
 
