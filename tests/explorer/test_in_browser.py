@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from PIL import Image
 
 pytest.importorskip("starlette", reason="the extra [explore] is not installed")
 
+import augury
 from augury.files import read_lines
 from augury.pipeline.run_folder import Run
 from tests.helpers.browser import browser
-from tests.helpers.command_line import AUGURY
 from tests.helpers.devtools import Chromium, Tab, chromium
 
 pytestmark = [
@@ -26,6 +27,15 @@ pytestmark = [
     pytest.mark.skipif(browser() is None, reason="no Chromium is installed, so no page can be opened"),
 ]
 LARGE = "document.getElementById('large').src"
+BASE, EDITED = ("document.getElementById('base').src", "document.getElementById('edited').src")
+FAST = """
+from augury.cli.commands import main
+from augury.explorer import latent
+from augury.pipeline import latent_runs
+latent.STEPS, latent_runs.lite0_installed = 60, lambda: False
+main()
+"""
+"""The command `augury` with a shorter search for photographs, whose features are those of the run's classifier."""
 OVERFLOW = "document.documentElement.scrollWidth"
 
 
@@ -43,7 +53,7 @@ def served(
     try:
         for name, run in (("whole", whole), ("turning", turning)):
             shutil.copytree(run, root / name)
-            words = [*AUGURY, "explore", str(root / name), "--port", "0"]
+            words = [sys.executable, "-c", FAST, "explore", str(root / name), "--port", "0"]
             processes.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts))
         for name, process in zip(("whole", "turning"), processes, strict=True):
             assert process.stdout is not None
@@ -185,11 +195,54 @@ def test_an_uploaded_image_is_changed_and_a_large_one_refused(
         file.truncate(50 * 2**20)
     tab.upload("#upload", tmp_path / "huge.png")
     tab.wait(f"{said}.includes('50 MB, but 20 MB is the most')")
+    after = tab.run(changed)
+    assert after.startswith("data:image/png") and after != before  # the refused files have left the picture alone
+
+
+def test_a_photograph_is_inverted_and_edited(chrome: Chromium, site: str, whole: Path, tmp_path: Path) -> None:
+    tab = chrome.tab(f"{site}/generator")
+    settled(tab)
+    assert tab.run(BASE) == tab.run(EDITED) == tab.run(LARGE)
+    tab.wait("document.querySelectorAll('#sliders input').length > 0")
+    tab.run("document.querySelector('#sliders input').id = 'first'")
+    slide(tab, "first", "ArrowRight", 4)
+    tab.wait(f"{EDITED} !== {BASE}")
+    assert tab.run("document.querySelector('#sliders output').textContent") == "+1"
+    drawn, edited = tab.run(BASE), tab.run(EDITED)
+    slide(tab, "truncation", "Home")
+    tab.wait(f"{BASE} !== {drawn!r} && {EDITED} !== {edited!r}")  # the edit follows the truncation
+    slide(tab, "truncation", "End")
+    image = augury.Synthesizer.load(whole).sample([[1, 1]], seed=9).images[0, 0]
+    Image.fromarray(image).save(tmp_path / "me.png")
+    tab.upload("#photo-file", tmp_path / "me.png")
+    tab.wait("!document.getElementById('quality').hidden", 120)
+    assert tab.run("document.getElementById('rating').textContent").startswith(("Close", "Similar", "Failed"))
+    assert "PSNR" in tab.run("document.getElementById('measure').textContent")
+    assert tab.run("document.getElementById('base-name').textContent") == "inversion"
+    assert tab.run("document.getElementById('original').naturalWidth") == 16
+    settled(tab)
+    assert tab.run(BASE) != tab.run(EDITED) != edited
+    for width in (1200, 390):
+        tab.resize(width)
+        assert tab.run(OVERFLOW) <= width
+    tab.resize(1200)
+    inverted, edited = tab.run(BASE), tab.run(EDITED)
+    tab.reload()
+    tab.wait(f"{BASE} === {inverted!r} && {EDITED} === {edited!r}")
+    tab.run("document.getElementById('forget').click()")
+    tab.wait(f"{BASE} !== {inverted!r} && document.getElementById('original-figure').hidden")
+    assert "photo" not in tab.run("location.search")
+    (tmp_path / "letter.png").write_bytes(b"Dear Sir or Madam")
+    tab.upload("#photo-file", tmp_path / "letter.png")
+    tab.wait("document.getElementById('status').textContent.includes('not an image of a known kind')")
+    assert tab.run("document.getElementById('original-figure').hidden")
 
 
 def test_an_explorer_that_was_stopped_is_said(chrome: Chromium, site: str) -> None:
     tab = chrome.tab(f"{site}/generator")
     settled(tab)
+    before = tab.run(LARGE)
     tab.offline()
     tab.run("document.getElementById('other').click()")
     tab.wait("document.getElementById('status').textContent.startsWith('The explorer does not answer')")
+    assert tab.run(LARGE) == before and before.startswith("data:image/png")  # the page keeps what it shows

@@ -153,7 +153,7 @@ def test_a_run_that_has_only_begun_says_how_to_go_on(tmp_path: Path) -> None:
         page = pages.get(f"/{name}")
         assert page.status_code == 200 and 'class="problem"' in page.text
         assert command in re.sub(r"</?code[^>]*>", "", page.text)
-    assert "has not begun" in pages.get("/training").text
+    assert "has not started" in pages.get("/training").text
     for answer in (
         pages.get("/api/draw?cell=0,0"),
         pages.get("/api/review"),
@@ -297,6 +297,7 @@ def test_the_training_page_follows_a_run(own: Path) -> None:
     row = {**read_lines(log)[-1], "step": 123, "images": 984, "warnings": {"spread": "all images look alike"}}
     log.write_text(log.read_text() + json.dumps(row) + "\n" + '{"step": 12')  # and a row that is being written
     page = pages.get("/training").text
+    assert "has not started" not in page
     assert "Step 123 of 4" in page and "all images look alike" in page
 
 

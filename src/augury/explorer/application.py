@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from augury.errors import AuguryError, DataError, RunFolderError, SettingsError
-from augury.explorer import data, generator, review, training, trial
+from augury.explorer import data, generator, latent, review, training, trial
 from augury.explorer.access import Access
 from augury.explorer.uploads import UPLOAD_LIMIT, body_of
 from augury.explorer.view import RunView
@@ -32,7 +32,7 @@ STATIC = {
     **{f"{name}.css": ("augury.explorer", f"static/{name}.css", "text/css") for name in ("explorer",)},
     **{
         f"{name}.js": ("augury.explorer", f"static/{name}.js", "text/javascript")
-        for name in ("common", "generator", "review", "live")
+        for name in ("common", "generator", "latent", "review", "live")
     },
 }
 """Every file that the pages load: name -> (package, path in it, media type)."""
@@ -62,9 +62,12 @@ def application(view: RunView, token: str = "") -> Starlette:
         answer = await run_in_threadpool(review.decide, view, _json(raw))
         return JSONResponse(answer, 200 if answer["stored"] else 409)
 
-    async def translate(request: Request) -> Response:
-        raw = await body_of(request, UPLOAD_LIMIT, "an uploaded image")
-        return JSONResponse(await run_in_threadpool(generator.translate, view, request.query_params, raw))
+    def takes_image(path: str, work: Callable[[RunView, Mapping[str, str], bytes], dict[str, Any]]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            raw = await body_of(request, UPLOAD_LIMIT, "an uploaded image")
+            return JSONResponse(await run_in_threadpool(work, view, request.query_params, raw))
+
+        return Route(path, endpoint, methods=["POST"])
 
     def failed(request: Request, error: Exception) -> Response:
         return _failure(view, request, error)
@@ -82,7 +85,11 @@ def application(view: RunView, token: str = "") -> Starlette:
             answers("/api/mix", generator.mix),
             answers("/api/review", lambda view, _: review.state(view)),
             Route("/api/review", decide, methods=["POST"]),
-            Route("/api/translate", translate, methods=["POST"]),
+            answers("/api/directions", lambda view, _: latent.directions(view)),
+            answers("/api/edit", latent.edited),
+            answers("/api/photograph", latent.inverted),
+            takes_image("/api/translate", generator.translate),
+            takes_image("/api/photograph", latent.invert),
             picture("/samples/{name}", training.sample),
             picture("/near-duplicates.png", lambda view, _: data.near_duplicates(view)),
             Route("/static/{name}", _static),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from augury.errors import AuguryError, SettingsError
 from augury.explorer.pictures import data_uris
+from augury.explorer.queries import Query
 from augury.explorer.view import RunView
 from augury.images import SPLITS
 
@@ -17,7 +17,6 @@ EACH = 36
 """Images shown of a class."""
 CLUSTERS = 50
 """Clusters of near-duplicates listed."""
-Query = Mapping[str, str]
 
 
 def page(view: RunView, query: Query) -> dict[str, Any]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from augury.errors import DataError, RunFolderError, SettingsError
-from augury.explorer.pictures import data_uris
+from augury.explorer.photographs import SECONDS
+from augury.explorer.pictures import data_uris, tag_of
+from augury.explorer.queries import Query, cell, integer, number
 from augury.explorer.uploads import decoded
 from augury.explorer.view import RunView
 from augury.images import Codes, Images
 from augury.networks import KEEP
 from augury.training import Synthesizer
-from augury.training.protocols import Styled
+from augury.training.protocols import Flow, Styled
 
 SHEET = 24
 """Images of a sheet."""
@@ -23,7 +24,6 @@ FRAMES, ROWS, COLUMNS = 9, 4, 5
 MOST_SEED = 2**31 - 1
 SOURCES = 12
 """Real images offered for translation."""
-Query = Mapping[str, str]
 
 
 def page(view: RunView) -> dict[str, Any]:
@@ -40,64 +40,67 @@ def page(view: RunView) -> dict[str, Any]:
         "size": "×".join(map(str, synthesizer.card.shape[1:])),
         "translates": synthesizer.translates,
         "moves": not synthesizer.translates and not synthesizer.prompted,
+        "edits": not isinstance(synthesizer.generator, Flow),
         "mixes": isinstance(synthesizer.generator, Styled),
         "sheet": 1 if synthesizer.prompted else SHEET,
         "sources": _sources(view) if synthesizer.translates else [],
         "frames": FRAMES,
         "most_seed": MOST_SEED,
+        "search_seconds": SECONDS,
     }
 
 
 def draw(view: RunView, query: Query) -> dict[str, Any]:
     """A sheet of images of one cell: `cell`, `seed`, `start`, `truncation`."""
     synthesizer = view.synthesizer
-    number = 1 if synthesizer.prompted else SHEET
-    cells, seed = [_cell(query, "cell")] * number, _integer(query, "seed", 0, MOST_SEED)
-    start = _integer(query, "start", 0, MOST_SEED)
+    cells = [cell(query, "cell")] * (1 if synthesizer.prompted else SHEET)
+    seed, start = (integer(query, name, 0, MOST_SEED) for name in ("seed", "start"))
     with view.drawing:
         if synthesizer.prompted:
             images = synthesizer.sample(cells, seed=seed, start=start).images
         else:
-            truncation = _number(query, "truncation", 1.0, -2.0, 2.0)
+            truncation = number(query, "truncation", 1.0, -2.0, 2.0)
             images = synthesizer.truncate(cells, [truncation], seed=seed, start=start)[:, 0]
-    return {"images": data_uris(images)}
+    return {"images": data_uris(images, tag_of(synthesizer))}
 
 
 def walk(view: RunView, query: Query) -> dict[str, Any]:
     """The frames from one image to another: `cell`, `seed`, `index`, and the same of the other end with `to_`."""
-    ends = [_cell(query, "cell"), _cell(query, "to_cell")]
-    seeds = [_integer(query, name, 0, MOST_SEED) for name in ("seed", "to_seed")]
-    indices = [_integer(query, name, 0, MOST_SEED) for name in ("index", "to_index")]
+    ends = [cell(query, "cell"), cell(query, "to_cell")]
+    seeds = [integer(query, name, 0, MOST_SEED) for name in ("seed", "to_seed")]
+    indices = [integer(query, name, 0, MOST_SEED) for name in ("index", "to_index")]
     with view.drawing:
-        images = view.synthesizer.interpolate(ends, seed=seeds, indices=indices, frames=FRAMES)
-    return {"images": data_uris(images)}
+        synthesizer = view.synthesizer
+        images = synthesizer.interpolate(ends, seed=seeds, indices=indices, frames=FRAMES)
+    return {"images": data_uris(images, tag_of(synthesizer))}
 
 
 def mix(view: RunView, query: Query) -> dict[str, Any]:
     """The mixing table: `cell` of the rows and `to_cell` of the columns, `seed`, and `layers` taken from the columns."""
-    own, other = [_cell(query, "cell")] * ROWS, [_cell(query, "to_cell")] * COLUMNS
-    seed, layers = _integer(query, "seed", 0, MOST_SEED), query.get("layers", "coarse")
+    own, other = [cell(query, "cell")] * ROWS, [cell(query, "to_cell")] * COLUMNS
+    seed, layers = integer(query, "seed", 0, MOST_SEED), query.get("layers", "coarse")
     with view.drawing:
         synthesizer = view.synthesizer
         table = synthesizer.mix(own, other, layers=layers, seed=seed)
         ends = synthesizer.sample([*own, *other], seed=seed).images
+    tag = tag_of(synthesizer)
     return {
-        "rows": data_uris(ends[:ROWS]),
-        "columns": data_uris(ends[ROWS:]),
-        "table": [data_uris(row) for row in table],
+        "rows": data_uris(ends[:ROWS], tag),
+        "columns": data_uris(ends[ROWS:], tag),
+        "table": [data_uris(row, tag) for row in table],
     }
 
 
 def translate(view: RunView, query: Query, upload: bytes) -> dict[str, Any]:
     """Translate an uploaded image (`name`) or, without one, the real image `source`; `cell` is the change, -1 to keep a value."""
     synthesizer = view.synthesizer
-    change = np.array([_cell(query, "cell")], np.int64)
+    change = np.array([cell(query, "cell")], np.int64)
     if (change == KEEP).all():
         raise SettingsError("no change is chosen; choose the value to reach for at least one attribute")
     image = _source(view, synthesizer, query, upload)
     with view.drawing:
-        translated = synthesizer.translate(image, change, seed=_integer(query, "seed", 0, MOST_SEED))
-    return {"images": data_uris(np.concatenate([image, translated]))}
+        translated = synthesizer.translate(image, change, seed=integer(query, "seed", 0, MOST_SEED))
+    return {"images": data_uris(image) + data_uris(translated, tag_of(synthesizer))}
 
 
 def _source(view: RunView, synthesizer: Synthesizer, query: Query, upload: bytes) -> Images:
@@ -106,7 +109,7 @@ def _source(view: RunView, synthesizer: Synthesizer, query: Query, upload: bytes
     if "source" not in query:
         raise DataError("no image is given; choose one of the real images, or a file")
     images = view.splits["train"].images
-    position = _integer(query, "source", 0, len(images) - 1)
+    position = integer(query, "source", 0, len(images) - 1)
     return np.ascontiguousarray(images[[position]])
 
 
@@ -130,29 +133,3 @@ def _in_turn(labels: Codes) -> Codes:
         own = np.flatnonzero(labels == label)
         turn[own] = np.arange(len(own))
     return np.lexsort((labels, turn))
-
-
-def _cell(query: Query, name: str) -> list[int]:
-    try:
-        return [int(code) for code in query.get(name, "").split(",")]
-    except ValueError:
-        raise SettingsError(
-            f"{name} is {query.get(name)!r}; give the code of the class and of each attribute value, as 0,2"
-        ) from None
-
-
-def _integer(query: Query, name: str, low: int, high: int) -> int:
-    text = query.get(name, str(low))
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise SettingsError(f"{name} is {text!r}; give a whole number from {low} to {high:,}")
-    return int(text)
-
-
-def _number(query: Query, name: str, default: float, low: float, high: float) -> float:
-    try:
-        value = float(query.get(name, default))
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise SettingsError(f"{name} is {query.get(name)!r}; give a number from {low:g} to {high:g}")
-    return value

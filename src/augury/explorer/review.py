@@ -11,6 +11,7 @@ import numpy as np
 from augury import generation
 from augury.errors import AuguryError, RunFolderError, SettingsError
 from augury.explorer.pictures import data_uri, data_uris
+from augury.explorer.queries import Query
 from augury.explorer.view import RunView
 from augury.images import Codes, SyntheticImages
 from augury.pipeline import scorecard
@@ -27,7 +28,6 @@ SHOWN = {
 }
 WAIT = 3.0
 """Seconds to wait for another reviewer who stores a decision in the same moment."""
-Query = Mapping[str, str]
 
 
 def page(view: RunView, query: Query) -> dict[str, Any]:
@@ -48,10 +48,11 @@ def page(view: RunView, query: Query) -> dict[str, Any]:
     number = min(int(query["page"]), pages) if query.get("page", "").isdecimal() and int(query["page"]) else 1
     own = positions[(number - 1) * EACH : number * EACH]
     neighbours, note = _neighbours(view, synthetic, own)
+    tag = {"synthesizer": synthetic.synthesizer}
     values = dict(view.synthesizer.card.columns) if synthetic.condition_names else {}
     cards = [
         _card(rows[at], int(at), uri, values) | {"near": near}
-        for at, uri, near in zip(own, data_uris(synthetic.images[own]), neighbours, strict=True)
+        for at, uri, near in zip(own, data_uris(synthetic.images[own], tag), neighbours, strict=True)
     ]
     return {
         "problem": "", "cards": cards, "note": note, "classes": synthetic.classes, "shown": SHOWN, "scores": list(synthetic.scores),

@@ -107,8 +107,11 @@ def serve(
         )
         threading.Thread(target=_warm_up, args=(view,), daemon=True).start()
         ready(address)
-        with suppress(KeyboardInterrupt):  # Ctrl-C is how it is stopped
-            uvicorn.Server(config).run(sockets=[sock])
+        try:
+            with suppress(KeyboardInterrupt):  # Ctrl-C is how it is stopped
+                uvicorn.Server(config).run(sockets=[sock])
+        finally:
+            view.photographs.close()
 
 
 def _warm_up(view: RunView) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -28,6 +29,7 @@ def page(view: RunView) -> dict[str, Any]:
     card = view.stored("synthesizer/card")
     return {
         "problem": problem,
+        "started": file.exists(),
         "steps": plan.get("steps"),
         "plan": {
             name: plan[name] for name in ("recipe", "batch", "precision", "device", "parameters") if plan.get(name)
@@ -35,6 +37,7 @@ def page(view: RunView) -> dict[str, Any]:
         "step": last.get("step", 0),
         "speed": last.get("images_per_second"),
         "seconds": last.get("seconds"),
+        "left": _left(plan, last),
         "selected": card.get("steps"),
         "charts": [row for row in drawn if row[1]],
         "warnings": [(row["step"], text) for row in log for text in row.get("warnings", {}).values()],
@@ -58,6 +61,14 @@ def sample(view: RunView, name: str) -> bytes:
     if not path.resolve().is_relative_to(view.run.path.resolve()):  # a link that leads out of the run
         raise HTTPException(404)
     return path.read_bytes()
+
+
+def _left(plan: Mapping[str, Any], last: Mapping[str, Any]) -> float | None:
+    """Seconds until the last step at the present speed; None where that is unknown, or over."""
+    speed, steps = last.get("images_per_second"), plan.get("steps")
+    if not speed or not steps or last["step"] >= steps:
+        return None
+    return float((steps - last["step"]) * plan["batch"] / speed)
 
 
 def _step(name: str) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from augury import sentences
 from augury.errors import RunFolderError, SettingsError
+from augury.explorer.queries import Query
 from augury.explorer.view import RunView
 from augury.proof.arms import ARMS
 from augury.report import cells, charts, wording
@@ -34,7 +35,6 @@ SORTS = {
     "recall": "lowest recall first",
     "train": "fewest train images first",
 }
-Query = Mapping[str, str]
 
 
 @dataclass(frozen=True)

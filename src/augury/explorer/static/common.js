@@ -24,6 +24,38 @@ export async function ask(path, options = {}) {
   return answer;
 }
 
+export const at = (id) => document.getElementById(id);
+
+const pending = {};
+
+/** Ask for `path` and hand the answer to `show`, unless the same task is asked again before it comes. */
+export async function latest(task, path, show, options = {}) {
+  pending[task]?.abort();
+  const controller = (pending[task] = new AbortController());
+  document.body.classList.add("busy");
+  try {
+    show(await ask(path, { ...options, signal: controller.signal }));
+  } catch (error) {
+    if (error.name !== "AbortError") say(error.message);
+  } finally {
+    if (pending[task] === controller) delete pending[task];
+    if (!Object.keys(pending).length) document.body.classList.remove("busy");
+  }
+}
+
+/** Keep values in the address of the page; empty ones leave it. */
+export function remember(values) {
+  const stored = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(values)) value === "" ? stored.delete(name) : stored.set(name, value);
+  history.replaceState(null, "", `?${stored}`);
+}
+
+/** Say why a file cannot be sent; "" for one that can. */
+export function tooLarge(file) {
+  const limit = 20 * 2 ** 20;
+  return file.size > limit ? `${file.name} has ${Math.round(file.size / 2 ** 20)} MB, but 20 MB is the most; give a smaller one.` : "";
+}
+
 /** Load the page again at `address` and replace the elements with these ids. */
 export async function replaceParts(address, ids) {
   const response = await fetch(address);

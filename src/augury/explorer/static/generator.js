@@ -1,23 +1,6 @@
 // The page `generator`: every control redraws; an answer that is no longer wanted is dropped. The address keeps the choice.
 
-import { ask, say } from "./common.js";
-
-const at = (id) => document.getElementById(id);
-const pending = {};
-
-/** Ask for `path` and hand the answer to `show`, unless the same task is asked again before it comes. */
-async function latest(task, path, show, options = {}) {
-  pending[task]?.abort();
-  const controller = (pending[task] = new AbortController());
-  document.body.classList.add("busy");
-  try {
-    show(await ask(path, { ...options, signal: controller.signal }));
-  } catch (error) {
-    if (error.name !== "AbortError") say(error.message);
-  } finally {
-    if (pending[task] === controller) document.body.classList.remove("busy");
-  }
-}
+import { at, latest, remember, say, tooLarge } from "./common.js";
 
 const cell = (prefix) => [...document.querySelectorAll(`[data-cell="${prefix}"]`)].map((each) => each.value).join(",");
 
@@ -74,11 +57,11 @@ function drawing() {
     chosen = Number(stored.get("image")) || 0;
   }
 
-  function remember() {
+  function store() {
     const values = { cell: cell("cell"), seed: seed(), image: chosen };
     for (const id of ["truncation", "to-seed", "layers"]) if (at(id)) values[id] = at(id).value;
     if (at("to0")) values.to = cell("to");
-    history.replaceState(null, "", `?${new URLSearchParams(values)}`);
+    remember(values);
   }
 
   function enlarge(i) {
@@ -86,7 +69,9 @@ function drawing() {
     at("large").src = images[chosen];
     at("named").textContent = `seed ${seed()}, image ${chosen}`;
     press(at("sheet"), chosen);
-    remember();
+    store();
+    const detail = { cell: cell("cell"), seed: seed(), index: chosen, truncation: at("truncation")?.value ?? 1, uri: images[chosen] };
+    document.dispatchEvent(new CustomEvent("selected", { detail }));
   }
 
   function draw() {
@@ -112,7 +97,7 @@ function drawing() {
 
   function walk() {
     if (!at("walk")) return;
-    remember();
+    store();
     const values = { cell: cell("cell"), seed: seed(), index: chosen, to_cell: cell("to"), to_seed: at("to-seed").value || 0, to_index: chosen };
     return latest("walk", `/api/walk?${new URLSearchParams(values)}`, (answer) => {
       frames = answer.images;
@@ -123,7 +108,7 @@ function drawing() {
 
   function mix() {
     if (!at("mixing")) return;
-    remember();
+    store();
     const values = { cell: cell("cell"), to_cell: cell("to"), seed: seed(), layers: at("layers").value };
     return latest("mix", `/api/mix?${new URLSearchParams(values)}`, (answer) => {
       const picture = (uri, alt, edge) => Object.assign(document.createElement("img"), { src: uri, alt, className: `pixelated${edge ? " edge" : ""}` });
@@ -157,13 +142,11 @@ function drawing() {
 }
 
 function turning() {
-  const limit = 20 * 2 ** 20;
-
   function translate() {
     const file = at("upload").files[0];
     const pressed = document.querySelector("#sources [aria-pressed=true]");
     const values = new URLSearchParams({ cell: cell("change") });
-    if (file && file.size > limit) return say(`${file.name} has ${Math.round(file.size / 2 ** 20)} MB, but 20 MB is the most; give a smaller one.`, 12);
+    if (file && tooLarge(file)) return say(tooLarge(file), 12);
     if (file) values.set("name", file.name);
     else if (pressed) values.set("source", pressed.dataset.position);
     else return say("Choose a file to change.");
