@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,13 @@ SIZES = (
 MOST_CLASSES = 1000
 """More classes are not listed in the front matter."""
 TAG = "augury"
+MEDICAL = """- The source is medical: its images show patients. For research only; this is no medical device, and no basis for diagnosis or
+  treatment.
+- Before any use with patients, measure sensitivity and specificity on real images from the place of use, with no patient in two
+  splits. The results on other scanners, sites or groups of patients are unknown.
+- The consent of the patients, and what an ethics committee approved, hold for images derived from theirs as well.
+"""
+"""Limits of what was derived from medical images."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +113,15 @@ class Background:
         Recipe of the generator; "": unknown.
     sections
         Further lines of Markdown, such as scores and a verdict.
+    medical
+        Whether the images show patients.
     """
 
     licence: str = ""
     source: str = ""
     recipe: str = ""
     sections: tuple[str, ...] = ()
+    medical: bool = False
 
 
 def front_matter(licence: str, classes: Sequence[str], **fields: Any) -> str:
@@ -144,8 +154,14 @@ def licence_fields(licence: str) -> dict[str, str]:
 def licence_lines(licence: str, note: str) -> list[str]:
     """The section about the licence; `note` says what depends on it."""
     stated = f"Licence of the source: {cell(licence)}." if licence and licence != UNKNOWN else ""
-    missing = "Licence of the source: unknown. State it with the setting data.licence before the training."
+    missing = "Licence of the source: unknown. State it with the setting data.licence."
     return ["## Licence", "", f"{stated or missing} {note}", ""]
+
+
+def is_medical(notes: Mapping[str, Any], attributes: Iterable[str] = ()) -> bool:
+    """Whether notes on the data, or names of attributes, say that the images show patients: DICOM, or a column of patients."""
+    names = [str(notes.get("grouped_by", "")), *attributes]
+    return bool(notes.get("medical")) or any("patient" in name.casefold() for name in names)
 
 
 def size_category(number: int) -> str:

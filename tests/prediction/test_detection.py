@@ -65,3 +65,6 @@ def test_the_card_and_its_page_give_the_threshold(tmp_path: Path) -> None:
     assert f"Threshold for {train.classes[2]}" in page and f"above {row['threshold']:.6g} is reported" in page
     assert f"- Sensitivity: {100 * row['sensitivity'][0]:.1f} %" in page
     assert "Threshold for" not in readme(replace(predictor.card, operating_point={}))
+    assert "no medical device" not in page
+    medical = replace(predictor.card, data={**predictor.card.data, "notes": {"grouped_by": "patient"}})
+    assert "no medical device" in readme(medical)

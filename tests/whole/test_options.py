@@ -35,6 +35,7 @@ SETTINGS = {
     "truncation": "generate.truncation",
     "features": "score.features",
     "limit": "score.limit",
+    "licence": "data.licence",
     "written": "export.format",
 }
 """Parameter -> setting of that option."""

@@ -110,7 +110,7 @@ def split(
     """
     import numpy as np
 
-    from augury.cards import Background
+    from augury.cards import Background, is_medical
     from augury.data import cautions, skipped_lines
     from augury.exports import ARRAYS, format_of, writer
     from augury.files import refuse_within
@@ -125,7 +125,11 @@ def split(
     splits, originals = load_splits(path, settings, arrays=kind in ARRAYS)
     for caution in cautions(splits):
         typer.echo(f"Caution: {caution}", err=True)
-    known = Background(settings.data.licence or str(splits.notes.get("licence", "")), "" if path is None else path.name)
+    known = Background(
+        settings.data.licence or str(splits.notes.get("licence", "")),
+        "" if path is None else path.name,
+        medical=is_medical(splits.notes, splits.attributes),
+    )
     done = write(output, splits, originals=originals, link=False, force=force, background=known)
     assert splits.split is not None
     count = np.bincount(splits.split, minlength=len(SPLITS)).tolist()
@@ -167,7 +171,7 @@ def augment(
     If the data have splits, only the train split is copied. An image and its copies form one group. --preview shows every
     operator and policy, or with --policy or --per-image the copies that would be written.
     """
-    from augury.cards import Background
+    from augury.cards import Background, is_medical
     from augury.data import load
     from augury.exports import format_of, writer
     from augury.files import atomic_path, refuse_within
@@ -203,7 +207,11 @@ def augment(
         )
         if written == "folder":
             augmented_copies.check_folders(copies)
-        known = Background(str(images.notes.get("licence", "")), "" if path is None else path.name)
+        known = Background(
+            str(images.notes.get("licence", "")),
+            "" if path is None else path.name,
+            medical=is_medical(images.notes, images.attributes),
+        )
         done = write(output, copies, force=force, background=known)
         summary = {"data_set": str(output), "images": len(copies), "policy": policy, "seed": seed or 0}
     _print_summary(summary, done, as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augury.cli.options import Attributes, Drawing, Json, Seed, Sidecar, Trained, opened, pair, setting
+from augury.cli.options import Attributes, Drawing, Json, Licence, Seed, Sidecar, Trained, opened, pair, setting
 from augury.cli.reading import DataOptions, reading, reads_images
 from augury.errors import SettingsError
 
@@ -29,6 +29,7 @@ def generate(
     seed: Seed = 0,
     truncation: Annotated[float, setting("generate.truncation")] = 1.0,
     sidecar: Sidecar = False,
+    licence: Licence = None,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -39,6 +40,7 @@ def generate(
     """
     from augury.files import check_folder_name
     from augury.pipeline.file_generation import MANIFEST, generate_files
+    from augury.pipeline.tagged_files import licence_of
 
     check_folder_name(output)
     synthesizer = opened(source, device)
@@ -57,6 +59,7 @@ def generate(
         seed=seed or 0,
         truncation=truncation,
         sidecar=sidecar,
+        licence=licence or licence_of(source, synthesizer),
     )
     files, classes = [str(output / row["file"]) for row in rows], list(dict.fromkeys(row["class"] for row in rows))
     if as_json:
@@ -86,6 +89,7 @@ def translate(
     data: DataOptions = None,
     seed: Seed = 0,
     sidecar: Sidecar = False,
+    licence: Licence = None,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -95,6 +99,7 @@ def translate(
     image, with its SHA-256, and the translator. Each file says in its metadata that it is synthetic.
     """
     from augury.pipeline.file_translation import translate_files
+    from augury.pipeline.tagged_files import licence_of
 
     changes: dict[str, str] = {}
     for name, reached in (pair("--change", text) for text in change):
@@ -103,7 +108,16 @@ def translate(
                 f"--change {name}={changes[name]} and {name}={reached} contradict each other; give one of them"
             )
     translator = opened(source, device)
-    rows = translate_files(translator, images, changes, output, seed=seed or 0, sidecar=sidecar, **reading(data or {}))
+    rows = translate_files(
+        translator,
+        images,
+        changes,
+        output,
+        seed=seed or 0,
+        sidecar=sidecar,
+        licence=licence or licence_of(source, translator),
+        **reading(data or {}),
+    )
     files = [str(output / row["file"]) for row in rows]
     summary = {"files": files, "manifest": str(output / "manifest.jsonl"), "translator": translator.fingerprint}
     typer.echo(json.dumps(summary) if as_json else f"{len(files):,} images in {output}")

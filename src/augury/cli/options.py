@@ -131,6 +131,7 @@ Device = Annotated[str | None, setting("device")]
 Sidecar = Annotated[
     bool, typer.Option("--sidecar", help="Also write an unsigned C2PA-style file (JSON) beside each synthetic image.")
 ]
+Licence = Annotated[str | None, setting("data.licence", default="that of the settings of the run")]
 Drawing = Annotated[
     str,
     typer.Option("--device", help="cpu (default: the same images on machines of the same kind), auto, cuda or mps."),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from augury.cards import README
 from augury.data.decoding.safety import extra
 from augury.errors import SettingsError
 from augury.exports.dicom import export_dicom
@@ -11,6 +12,7 @@ from augury.exports.folder import MANIFEST, export_folder
 from augury.exports.npz import export_npz
 from augury.exports.parquet import export_parquet, pyarrow
 from augury.exports.readme import count, readme
+from augury.exports.rows import card_beside, rows_of
 from augury.exports.table import export_csv, export_imagefolder
 from augury.exports.tar import export_tar
 from augury.files import check_folder_name, without_endings
@@ -84,11 +86,17 @@ def dataset_path(run: Path, name: str) -> Path:
     return run / (f"dataset.{name}" if name in FILES else "dataset")
 
 
+def card_path(path: Path, name: str) -> Path:
+    """The card of the data set of this format at `path`: in the folder, or beside the file."""
+    return card_beside(path) if name in FILES else path / README
+
+
 __all__ = [
     "ARRAYS",
     "EXPORTS",
     "FILES",
     "MANIFEST",
+    "card_path",
     "count",
     "dataset_path",
     "export_csv",
@@ -100,5 +108,6 @@ __all__ = [
     "export_tar",
     "format_of",
     "readme",
+    "rows_of",
     "writer",
 ]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from augury.cards import Background, readable
 from augury.errors import DataError
-from augury.exports.rows import NOTHING_MORE, Row, check_file, export_report, rows_of
+from augury.exports.rows import NOTHING_MORE, Row, check_file, export_report, rows_of, write_card_beside
 from augury.files import atomic_path
 from augury.images import Images, LabelledImages, SyntheticImages
 
@@ -54,7 +54,7 @@ def export_npz(
     force : bool
         Replace an existing file.
     background : Background
-        Has no effect.
+        What the card beside the file (NAME.npz.README.md) says beyond the images.
     sidecar : bool
         Not possible here.
 
@@ -93,6 +93,7 @@ def export_npz(
         for name, array in arrays.items():
             with _member(archive, name) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+    write_card_beside(target, rows, train, background)
     return export_report(target, rows)
 
 

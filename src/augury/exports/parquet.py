@@ -12,7 +12,7 @@ from typing import Any
 
 from augury.cards import Background, readable
 from augury.errors import MissingExtraError
-from augury.exports.rows import NOTHING_MORE, Row, check_file, encoded, export_report, rows_of
+from augury.exports.rows import NOTHING_MORE, Row, check_file, encoded, export_report, rows_of, write_card_beside
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -52,7 +52,7 @@ def export_parquet(
     force : bool
         Replace an existing file.
     background : Background
-        Its recipe is written into the synthetic images.
+        Its recipe is written into the synthetic images. The card beside the file (NAME.parquet.README.md) repeats all of it.
     sidecar : bool
         Not possible here.
 
@@ -91,6 +91,7 @@ def export_parquet(
     with atomic_path(target) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for some in _groups(rows):
             writer.write_table(arrow.Table.from_pylist(some, schema=schema))
+    write_card_beside(target, rows, train, background)
     return export_report(target, rows, originals)
 
 

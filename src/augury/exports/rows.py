@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from augury.cards import Background, readable
+from augury.cards import README, Background, readable
 from augury.data.decoding.codecs import is_unusual
 from augury.data.decoding.safety import head
 from augury.data.formats.column_names import NAMES, is_called
 from augury.errors import DataError, RunFolderError, SettingsError
+from augury.exports.readme import count, readme
+from augury.files import write_text
 from augury.images import SPLITS, Images, LabelledImages, SyntheticImages, source_facts
 from augury.provenance import tagged_png
 
@@ -284,9 +286,21 @@ def export_report(
     }
 
 
+def card_beside(target: Path) -> Path:
+    """The path of the card of an export of one file: NAME.npz.README.md."""
+    return target.with_name(f"{target.name}.{README}")
+
+
+def write_card_beside(target: Path, rows: Sequence[Row], train: LabelledImages, background: Background) -> None:
+    """Write the card of an export of one file."""
+    counted = count((row.facts for row in rows), list(map(readable, train.classes)))
+    kind = target.suffix.lower().removeprefix(".")
+    write_text(card_beside(target), readme(target.name, counted, train.shape, background, kind=kind))
+
+
 def check_file(target: Path, suffix: str, force: bool, sidecar: bool) -> None:
-    """Raises SettingsError unless the name ends with `suffix` and for sidecar files, and RunFolderError when the file exists
-    already, unless forced.
+    """Raises SettingsError unless the name ends with `suffix` and for sidecar files, and RunFolderError when the file or its
+    card exists already, unless forced.
     """
     if sidecar:
         raise SettingsError(f"{target}: sidecar files lie beside image files; leave sidecar out, or export a folder")
@@ -294,8 +308,9 @@ def check_file(target: Path, suffix: str, force: bool, sidecar: bool) -> None:
         raise SettingsError(f"{target}: this export is one file; let its name end with {suffix}")
     if target.is_dir():
         raise RunFolderError(f"{target}: a folder is in the way of the export; choose another name")
-    if target.exists() and not force:
-        raise RunFolderError(f"{target}: is there already; choose another name, or --force to replace it")
+    for file in (target, card_beside(target)):
+        if file.exists() and not force:
+            raise RunFolderError(f"{file}: is there already; choose another name, or --force to replace it")
 
 
 def _check_alike(train: LabelledImages, synthetic: SyntheticImages) -> None:

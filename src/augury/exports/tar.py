@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from augury.cards import Background
-from augury.exports.rows import NOTHING_MORE, check_file, encoded, export_report, rows_of
+from augury.exports.rows import NOTHING_MORE, check_file, encoded, export_report, rows_of, write_card_beside
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -49,7 +49,7 @@ def export_tar(
     force : bool
         Replace an existing file.
     background : Background
-        Its recipe is written into the synthetic images.
+        Its recipe is written into the synthetic images. The card beside the file (NAME.tar.README.md) repeats all of it.
     sidecar : bool
         Not possible here.
 
@@ -77,4 +77,5 @@ def export_tar(
                 member.size, member.mode = len(raw), 0o644
                 archive.addfile(member, io.BytesIO(raw))
             archive.members.clear()  # type: ignore[attr-defined]  # otherwise all members stay in memory
+    write_card_beside(target, rows, train, background)
     return export_report(target, rows, originals)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from augury import exports
-from augury.cards import README, Background, bullets, cell, table
+from augury.cards import README, Background, bullets, cell, is_medical, table
 from augury.files import read_lines, write_text
 from augury.images import SPLITS
 from augury.metrics import SCORES, Score, ScoreCard
@@ -17,8 +18,8 @@ BASELINE = (
     "Measured on the train and validation splits. The column real images is the baseline: the same score of held-out real images "
     "instead of generated ones."
 )
-CHANGING = ("train", "score", "prove", "export")
-"""Stages after which the cards are written again."""
+CHANGING = ("train", "score", "prove")
+"""Stages after which the cards are written again; the stage `export` writes that of the data set itself."""
 
 
 def background(session: Session) -> Background:
@@ -31,20 +32,27 @@ def background(session: Session) -> Background:
         sections += ["## Does it help a classifier?", "", session.run.verdict.sentence, ""]
     licence = session.settings.data.licence or str(data.notes.get("licence", ""))
     recipe = session.synthesizer.card.recipe if session.trained else ""
-    return Background(licence, session.source_name, recipe, tuple(sections))
+    medical = is_medical(data.notes, data.attributes)
+    return Background(licence, session.source_name, recipe, tuple(sections), medical)
 
 
-def write_cards(session: Session, stage: str) -> None:
-    """Write the cards of the generator and the data set again after a stage, as far as both exist and are up to date."""
-    if stage not in CHANGING:
-        return
+def write_cards(session: Session) -> None:
+    """Write the cards of the generator and the data set again, as far as both exist and are up to date."""
     known = background(session)
     if _done(session, "train"):
         write_text(session.run / "synthesizer" / README, session.synthesizer.readme(known))
-    folder = exports.dataset_path(session.run.path, session.settings.export.format)
-    if _done(session, "export") and (folder / README).exists():
-        counts = exports.count(read_lines(folder / exports.MANIFEST), session.data.classes)
-        write_text(folder / README, exports.readme(folder.name, counts, session.data.shape, known))
+    kind = session.settings.export.format
+    path = exports.dataset_path(session.run.path, kind)
+    if _done(session, "export") and (card := exports.card_path(path, kind)).exists():
+        rows = _rows_of_file(session) if kind in exports.FILES else read_lines(path / exports.MANIFEST)
+        counts = exports.count(rows, session.data.classes)
+        write_text(card, exports.readme(path.name, counts, session.data.shape, known, kind=kind))
+
+
+def _rows_of_file(session: Session) -> Iterator[dict[str, Any]]:
+    """What the manifest would say of a data set of one file."""
+    path = exports.dataset_path(session.run.path, session.settings.export.format)
+    return (row.facts for row in exports.rows_of(session.splits["train"], session.exported(), None, path))
 
 
 def _done(session: Session, stage: str) -> bool:

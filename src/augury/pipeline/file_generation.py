@@ -32,6 +32,7 @@ def generate_files(
     seed: int = 0,
     truncation: float = 1.0,
     sidecar: bool = False,
+    licence: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict[str, Any]]:
     """Draw images and write them as `output/<class>/seed7-000012.png`, with a card of all images in the folder (README.md).
@@ -55,6 +56,8 @@ def generate_files(
         As for `Synthesizer.sample`.
     sidecar
         Also write an unsigned C2PA-style file beside each image.
+    licence
+        Licence of the training images, for the card; None: that on the card of the generator.
     on_progress
         Called with (images written, all images).
 
@@ -90,7 +93,7 @@ def generate_files(
             for i, image in zip(at.tolist(), drawn.images, strict=True):
                 write_tagged(output / rows[i]["file"], image, rows[i], generator, sidecar)
             on_progress(begin + len(at), len(missing))
-        write_card(output, output.name, generator, read_lines(output / MANIFEST))
+        write_card(output, output.name, generator, read_lines(output / MANIFEST), licence)
     return rows
 
 

@@ -33,6 +33,7 @@ def translate_files(
     size: int | Size | None = None,
     fit: Fit = "crop",
     sidecar: bool = False,
+    licence: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     **reading: Any,
 ) -> list[dict[str, Any]]:
@@ -54,6 +55,8 @@ def translate_files(
         As for `augury.load`. Without `size`, the images must have the translator's size.
     sidecar
         Also write an unsigned C2PA-style file beside each image.
+    licence
+        Licence of the training images, for the card; None: that on the card of the translator.
     on_progress
         Called with (images translated, all images).
     **reading
@@ -90,7 +93,7 @@ def translate_files(
                 rows.append(row)
             on_progress(len(rows), len(data))
         write_lines(folder / MANIFEST, rows)
-        write_card(folder, output.name, translator, rows)
+        write_card(folder, output.name, translator, rows, licence)
     return rows
 
 

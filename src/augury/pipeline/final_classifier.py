@@ -23,7 +23,7 @@ from augury.verdict import Verdict
 FOLDER = "classifier"
 READING = ("fit", "window", "stretch", "transparency")
 """Settings of reading that decide the pixels of an image."""
-NOTES = ("resizing", "original_sizes", "colour", "tones", "licence")
+NOTES = ("resizing", "original_sizes", "colour", "tones", "licence", "grouped_by", "medical")
 """Notes on the training images that a user of the classifier needs."""
 
 

@@ -23,7 +23,7 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import LabelledImages
 from augury.pipeline import domains, scorecard
-from augury.pipeline.cards import background, write_cards
+from augury.pipeline.cards import CHANGING, background, write_cards
 from augury.pipeline.cost import plan_run
 from augury.pipeline.display import showing
 from augury.pipeline.final_classifier import FOLDER, store_classifier, trial_inputs
@@ -222,8 +222,11 @@ def export(session: Session) -> None:
     name = session.settings.export.format
     target = exports.dataset_path(session.run.path, name)
     write_data_set(session, target, session.settings.export, force=True)
-    for other in {exports.dataset_path(session.run.path, each) for each in exports.EXPORTS} - {target}:
-        remove(other)
+    for each in exports.EXPORTS:
+        other = exports.dataset_path(session.run.path, each)
+        if other != target:
+            remove(other)
+            remove(exports.card_path(other, each))
 
 
 def write_data_set(session: Session, path: Path, settings: ExportSettings, *, force: bool) -> None:
@@ -336,7 +339,8 @@ def do(session: Session, stage: Stage) -> None:
     if not cached:
         with session.run.stage(stage.name, session.inputs(stage.name)):
             stage.run(session)
-        write_cards(session, stage.name)
+        if stage.name in CHANGING:
+            write_cards(session)
     session.callbacks.end(stage.name)
 
 
@@ -360,6 +364,7 @@ def advance(session: Session, last: str, seconds: float | None = None, further: 
         needed -= {"prove", "classifier", "report"}
         for stale in ("verdict.json", "classifier", "report.html"):
             remove(session.run / stale)
+    licence = session.run.settings.get("data", {}).get("licence")
     plan_run(session, "prove" in needed, lambda: pending(session, needed), seconds, further, needed)
     for stage in (stage for stage in STAGES.values() if stage.name in needed):
         do(session, stage)
@@ -368,6 +373,8 @@ def advance(session: Session, last: str, seconds: float | None = None, further: 
             check_splits(session, needed)
         if stage.name in ("split", "train"):
             write_settings(session.run / "settings.yaml", session.resolved())
+    if licence != session.settings.data.licence:  # it decides no stage, so none was repeated for it
+        write_cards(session)
 
 
 def rewrite_report(folder: Path, callbacks: Callbacks) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from augury.cards import TAG, cell, front_matter, licence_lines, listed, percent, table
+from augury.cards import MEDICAL, TAG, cell, front_matter, is_medical, licence_lines, listed, percent, table
 from augury.prediction.card import ClassifierCard
 from augury.sentences import of_groups
 
@@ -104,6 +104,7 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
         "also where it shows something else.",
         "- Not for decisions about people, patients or safety without a test on images from the place of use.",
         "- Other cameras, scanners, sites or times may lower the accuracy; measure it on labelled images from there.",
+        *(MEDICAL.splitlines() if is_medical(notes) else ()),
         "",
     ]
     lines += licence_lines(_licence(card), card.licence_note)

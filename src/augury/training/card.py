@@ -14,8 +14,8 @@ from augury.images import Codes, LabelledImages
 Labels = npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]]
 """Class names or codes [N], or conditions int64 [N, K] with attributes."""
 
-READING = ("format", "resizing", "pixels", "tones", "grouped_by", "split", "licence")
-"""Notes on the data that the card repeats: how pixels and splits were made."""
+READING = ("format", "resizing", "pixels", "tones", "grouped_by", "split", "licence", "medical")
+"""Notes on the data that the card repeats: how pixels and splits were made, and what the images are."""
 
 
 def data_facts(data: LabelledImages, condition: tuple[str, ...]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from augury.cards import TAG, Background, bullets, cell, front_matter, licence_lines, listed
+from augury.cards import MEDICAL, TAG, Background, bullets, cell, front_matter, is_medical, licence_lines, listed
 from augury.training.card import Card
 
 GENERATE = """Use on the command line:
@@ -55,7 +55,10 @@ def readme(
     background
         Licence and name of the data, and sections with scores and a verdict; None: those that the card itself states.
     """
-    known = background or Background(licence=str(card.data_reading.get("licence", "")))
+    reading = card.data_reading
+    known = background or Background(
+        licence=str(reading.get("licence", "")), medical=is_medical(reading, card.condition_names)
+    )
     channels, height, width = card.shape
     kind, source = "Translator" if translates else "Generator", cell(known.source) if known.source else ""
     lines = [
@@ -77,14 +80,16 @@ def readme(
             {
                 "Data": f"{known.source or 'not named'}, fingerprint {card.data_fingerprint}",
                 "Images": f"{height} x {width} px (height x width), {'grey' if channels == 1 else 'RGB'}",
-                "Read as": ", ".join(f"{key} {value}" for key, value in card.data_reading.items() if key != "licence"),
+                "Read as": ", ".join(
+                    f"{key} {value}" for key, value in reading.items() if key not in ("licence", "medical")
+                ),
                 "Recipe": f"{card.recipe}, network {card.network}, {parameters:,} weights",
                 "Network settings": ", ".join(f"{key}={value}" for key, value in card.settings.items()),
                 "Steps": f"{card.steps:,} of {card.batch} images, {card.precision}, seed {card.seed}",
             }
         ),
         *(known.sections or UNSCORED),
-        LIMITS,
+        LIMITS + (MEDICAL if known.medical else ""),
         "## Provenance",
         "",
         *bullets(

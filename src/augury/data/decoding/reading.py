@@ -160,6 +160,8 @@ def _notes(metadata: dict[str, Any], options: LoadOptions) -> dict[str, Any]:
     hidden = ("kept", "digest", "previews_digest", "memory", "groups", "tones", "synthetic")
     notes = {key: metadata[key] for key in metadata if key not in hidden}
     notes |= {name: metadata[name] for name in ("tones", "synthetic") if metadata[name]}
+    if any(mode.startswith("DICOM") for mode in metadata["original_modes"]):
+        notes["medical"] = "DICOM"
     nameless = notes.pop("nameless", 0)
     if metadata["groups"] is not None and options.group != UNGROUPED:
         notes["grouped_by"] = "the PatientID of the DICOM files"
