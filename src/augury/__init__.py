@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from augury.data import load
     from augury.exports import export_folder as export
     from augury.images import LabelledImages, SyntheticImages
-    from augury.metrics import evaluate
+    from augury.metrics.evaluate import evaluate
     from augury.pipeline.cross_validation import cross_validate
     from augury.pipeline.file_prediction import classifier
     from augury.pipeline.inputs import Callbacks
