@@ -31,11 +31,10 @@ BASE, EDITED = ("document.getElementById('base').src", "document.getElementById(
 FAST = """
 from augury.cli.commands import main
 from augury.explorer import latent
-from augury.pipeline import latent_runs
-latent.STEPS, latent_runs.lite0_installed = 60, lambda: False
+latent.STEPS = 60
 main()
 """
-"""The command `augury` with a shorter search for photographs, whose features are those of the run's classifier."""
+"""The command `augury` with a shorter search for photographs."""
 OVERFLOW = "document.documentElement.scrollWidth"
 
 

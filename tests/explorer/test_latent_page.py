@@ -43,9 +43,8 @@ def noise_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inversions compare by the run's own classifier and take few updates, so that they are fast."""
-    monkeypatch.setattr(latent_runs, "lite0_installed", lambda: False)
+def short_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches take few updates, so that they are fast."""
     monkeypatch.setattr(latent, "STEPS", 60)
 
 
@@ -158,7 +157,7 @@ def test_a_photograph_is_inverted_rated_and_edited(whole: Path) -> None:
     assert result["sentence"] == latent.RATINGS[result["rating"]] and result["remedy"] == "" and result["notes"] == []
     view = RunView(Run(whole))
     photos = latent_runs.Photos(drawn[None, None], ("me.png",), ())
-    points = latent_runs.invert_photos(whole, view.synthesizer, photos, steps=60).points
+    points = latent_runs.invert_photos(whole, view.synthesizer, photos, features="classifier", steps=60).points
     for truncation in (1.0, 0.5):
         expected = generation.edit(
             synthesizer, find_directions(synthesizer), {"pca0": 3}, points, frames=2, truncation=truncation

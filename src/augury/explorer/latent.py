@@ -14,6 +14,7 @@ from augury.explorer.queries import Query, cell, integer, number
 from augury.explorer.uploads import changes, decoded
 from augury.explorer.view import RunView
 from augury.generation import Direction, Projection, edit
+from augury.metrics.own import FILE
 from augury.pipeline.latent_runs import Photos, invert_photos
 from augury.training import LatentImages, LatentSpace, Synthesizer
 from augury.training.protocols import Flow
@@ -69,11 +70,19 @@ def invert(view: RunView, query: Query, upload: bytes) -> dict[str, Any]:
     photo = Photograph(name, image, changes(upload, synthesizer.card.shape, reading), synthesizer.fingerprint)
     named = {} if space.name == "w" else _names(synthesizer, cell(query, "cell"))
     chosen = query.get("space") or None
+    features = "classifier" if (view.run / FILE).exists() else "auto"  # those of lite0 take several times as long
     view.photographs.stop(query.get("replaces", ""))
 
     def search(pace: Pace) -> Projection:
         return invert_photos(
-            view.run, synthesizer, Photos(image, (name,), ()), space=chosen, steps=STEPS, pace=pace, **named
+            view.run,
+            synthesizer,
+            Photos(image, (name,), ()),
+            space=chosen,
+            features=features,
+            steps=STEPS,
+            pace=pace,
+            **named,
         )
 
     return {"photo": view.photographs.begin(photo, search)}
