@@ -307,10 +307,10 @@ def test_the_training_page_says_what_is_left_and_that_a_training_has_started(own
     first = read_lines(log)[0]
     (own / ".holder").write_text(str(os.getpid()))  # as if this process trained
     log.write_text(json.dumps({**first, "step": 2, "images_per_second": 2.0}) + "\n")
-    assert "About 8 s are left. The run is working" in pages.get("/training").text  # 2 of 4 steps of 8 images
+    assert "About 8 s left. The run is working" in pages.get("/training").text  # 2 of 4 steps of 8 images
     log.write_text("")
     page = pages.get("/training").text
-    assert "The training has started; its first figures follow." in page and "are left" not in page
+    assert "The training has started; its first figures follow." in page and " left." not in page
     (own / ".holder").unlink()
     assert "has not started" in pages.get("/training").text
 

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from augury.errors import AuguryError
 from augury.explorer.view import RunView
 from augury.files import read_lines
+from augury.pipeline.progress import spoken
 from augury.pipeline.stages import STAGES
 from augury.report import charts
 from augury.report.page import TITLES, TRAINING_CHARTS
@@ -63,12 +64,12 @@ def sample(view: RunView, name: str) -> bytes:
     return path.read_bytes()
 
 
-def _left(plan: Mapping[str, Any], last: Mapping[str, Any]) -> float | None:
-    """Seconds until the last step at the present speed; None where that is unknown, or over."""
+def _left(plan: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+    """The time until the last step at the present speed, in words; "" where that is unknown, or over."""
     speed, steps = last.get("images_per_second"), plan.get("steps")
     if not speed or not steps or last["step"] >= steps:
-        return None
-    return float((steps - last["step"]) * plan["batch"] / speed)
+        return ""
+    return spoken((steps - last["step"]) * plan["batch"] / speed)
 
 
 def _step(name: str) -> int:
