@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import socket
 import struct
@@ -305,13 +304,12 @@ def test_the_training_page_follows_a_run(own: Path) -> None:
 def test_the_training_page_says_what_is_left_and_that_a_training_has_started(own: Path) -> None:
     pages, log = client(own), own / "train" / "log.jsonl"
     first = read_lines(log)[0]
-    (own / ".holder").write_text(str(os.getpid()))  # as if this process trained
-    log.write_text(json.dumps({**first, "step": 2, "images_per_second": 2.0}) + "\n")
-    assert "About 8 s left. The run is working" in pages.get("/training").text  # 2 of 4 steps of 8 images
-    log.write_text("")
-    page = pages.get("/training").text
+    with Run(own).held():  # as a training does
+        log.write_text(json.dumps({**first, "step": 2, "images_per_second": 2.0}) + "\n")
+        assert "About 8 s left. The run is working" in pages.get("/training").text  # 2 of 4 steps of 8 images
+        log.write_text("")
+        page = pages.get("/training").text
     assert "The training has started; its first figures follow." in page and " left." not in page
-    (own / ".holder").unlink()
     assert "has not started" in pages.get("/training").text
 
 
