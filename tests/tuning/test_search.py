@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,14 @@ import augury
 from augury.errors import DataError, MissingExtraError, SettingsError
 from augury.images import LabelledImages
 from augury.pipeline import session as sessions
+from augury.pipeline.inputs import Callbacks
 from augury.pipeline.settings_file import read_settings
+from augury.settings import RunSettings
 from augury.tuning import Tuned
 from augury.tuning import study as studies
+from augury.tuning.preparation import Times, prepare
 from augury.tuning.search import Search
+from augury.validation import validated
 from tests.helpers.command_line import command
 
 pytestmark = pytest.mark.slow
@@ -138,12 +143,6 @@ def test_errors_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def memory_search(tmp_path: Path) -> Search:
     """A search whose trials can be replaced."""
-    from augury.tuning.preparation import Times, prepare
-    from augury.pipeline.inputs import Callbacks
-    from augury.validation import validated
-    from augury.settings import RunSettings
-    from time import monotonic
-
     prepared = prepare(
         noise(), tmp_path, settings=validated(RunSettings, SMALL), objective=None, address=None, recipes=("rpgan",), search=(),
         callbacks=Callbacks(), times=Times(monotonic(), 600.0),
@@ -230,7 +229,7 @@ def test_a_killed_default_trial_comes_again(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("address", ["shared.journal", "sqlite:///shared.db#photos"])
 def test_two_processes_share_a_study(tmp_path: Path, address: str) -> None:
     np.savez(tmp_path / "data.npz", images=noise().images, labels=noise().labels, split=noise().split)
-    changes = [f"--set=train.steps=6", "--set=train.batch=8", "--set=generate.filters=[]", "--set=prove.steps=3", "--set=prove.batch=8"]
+    changes = ["--set=train.steps=6", "--set=train.batch=8", "--set=generate.filters=[]", "--set=prove.steps=3", "--set=prove.batch=8"]
     words = ["tune", str(tmp_path / "data.npz"), "--time", "10m", "--trials", "3", "--recipe", "vae", "--study", address, *changes]
     code = "from augury.pipeline import session; session.CLASSIFIER_STEPS = 3; from augury.cli.commands import main; main()"
     workers = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -132,7 +132,8 @@ def prepare(
     began = monotonic()
     root.mkdir(parents=True, exist_ok=True)
     address = address or str(root / "study.journal")
-    with FileLock(str(root / ".base.lock")), opened(source, root / "base", settings=settings, callbacks=callbacks) as session:
+    quiet, lock = replace(callbacks, plan=None), FileLock(str(root / ".base.lock"))
+    with lock, opened(source, root / "base", settings=settings, callbacks=quiet) as session:
         _refuse(session.settings)
         advance(session, "classify")
         splits = {name: session.splits[name] for name in ("train", "validation")}

@@ -207,17 +207,15 @@ class Search:
         self.callbacks.begin("search", False)
         while self.times.left() > self.times.reserve + self.times.trial and self.begun != self.most:
             self.trial()
-        self.callbacks.end("search")
         finished = self.finished()
         if not finished:
             raise SettingsError(
                 f"no trial was finished in {spoken(self.times.limit)}; use a longer --time, or shorter trainings with --set train.budget=30s"
             )
-        self.callbacks.begin("finalists", False)
         for trial in self.finalists(finished):
             if self.times.left() > self.times.trial + self.times.final and self.fresh(trial.number) is None:
                 self.retrain(trial)
-        self.callbacks.end("finalists")
+        self.callbacks.end("search")
         return self.conclude(self.winner(finished), source)
 
     def trial(self) -> None:
