@@ -1,8 +1,9 @@
 """A search on the embedded sample for a stated time, then its winner against the default configuration.
 
-Both are trained from fresh seeds for the training time of a trial, and judged on the test split, which the search has not read: a classifier
-trained on generated images alone (GAN-train), the kernel distance, and the gain of accuracy when the images are added. A killed
-benchmark goes on where it stopped; after the search, its time is not measured again. Set OMP_NUM_THREADS=1 for one core.
+Both are trained from fresh seeds, and judged on the test split, which the search has not read: a classifier trained on generated images
+alone (GAN-train), the kernel distance, and the gain of accuracy when the images are added. All trainings have the same steps, and only
+settings are searched that leave the cost of a step as it is. So other load on the machine changes how many trials fit into the time, and
+nothing else. A killed benchmark goes on where it stopped. Set OMP_NUM_THREADS=1 for one core.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import statistics
 from pathlib import Path
-from typing import Any
 
 import torch
 from scipy.special import stdtrit
@@ -28,6 +28,10 @@ from augury.tuning.objectives import Judge
 from augury.validation import validated
 from common import Remembered, row, write
 
+SEARCHED = (
+    "generator_lr", "discriminator_lr", "r1", "r2", "half_life", "loss", "augment", "label_sampling", "truncation", "filters",
+)  # fmt: skip
+"""Settings that do not change what a step costs."""
 MEASURES = {"gan_train": "GAN-train on test", "kid": "KID to test", "uplift": "gain of accuracy on test"}
 
 
@@ -39,7 +43,13 @@ def measured(session: Session, settings: RunSettings, steps: int, seed: int) -> 
     assess = stages.monitor(session, plan)
     synthesizer = training.train_plan(plan, train, assess=assess, apart=assess.apart)
     judge = Judge(
-        train, test, session.classifier, session.own_features(), session.flips, session.device, derived_seed(seed, "test")
+        train,
+        test,
+        session.classifier,
+        session.own_features(),
+        session.flips,
+        session.device,
+        derived_seed(seed, "test"),
     )
     return {name: objective.measure(judge, synthesizer, settings) for name, objective in OBJECTIVES.items()}
 
@@ -55,17 +65,30 @@ def main() -> None:
     """Search, train again from fresh seeds, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--time", default="30m", help="time of the search with its final training")
+    parser.add_argument("--steps", type=int, default=300, help="steps of every training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("runs/bench-tune"))
     options = parser.parse_args()
     root = options.folder / "search"
     if not (root / "tune.json").exists():
-        tune(None, root, time=options.time, objective="gan_train", callbacks=callbacks(False))
+        train = {"recipe": "rpgan", "steps": options.steps}
+        shown = callbacks(False)
+        tune(
+            None,
+            root,
+            time=options.time,
+            objective="gan_train",
+            search=SEARCHED,
+            settings={"train": train},
+            callbacks=shown,
+        )
     search = read_json(root / "tune.json")
     base = validated(RunSettings, read_json(root / "base" / "run.json")["settings"])
     winner = validated(RunSettings, read_settings(root / "winner.yaml"))
     trials = {trial["number"]: trial for trial in search["trials"]}
-    default = next(trial for trial in search["trials"] if trial["default"] and trial["value"] == search["default_search"])
+    default = next(
+        trial for trial in search["trials"] if trial["default"] and trial["value"] == search["default_search"]
+    )
     contestants = {
         "default": (base, default["steps"]),
         "winner": (winner, trials[search["winner"]]["steps"]),
@@ -81,7 +104,9 @@ def main() -> None:
                     remembered.keep(0, 0, key)
                 print(key, remembered.values[key], flush=True)
     values = {
-        measure: {name: [remembered.values[f"{name} {i}"][measure] for i in range(options.seeds)] for name in contestants}
+        measure: {
+            name: [remembered.values[f"{name} {i}"][measure] for i in range(options.seeds)] for name in contestants
+        }
         for measure in MEASURES
     }
     table, rows = [], []
@@ -98,7 +123,9 @@ def main() -> None:
                 "winner − default (95 %)": f"{difference:+.3f} ({low:+.3f} to {high:+.3f})",
             }
         )
-        rows.append(row(title, mean["winner"], mean["default"], "default configuration", "", OBJECTIVES[measure].higher))
+        rows.append(
+            row(title, mean["winner"], mean["default"], "default configuration", "", OBJECTIVES[measure].higher)
+        )
     states = [trial["state"] for trial in search["trials"]]
     write(
         "tune",
@@ -109,7 +136,19 @@ def main() -> None:
         seeds=options.seeds,
         values=values,
         search={
-            **{name: search[name] for name in ("seconds", "real", "winner", "search", "fresh", "default_search", "default_fresh", "changes")},
+            **{
+                name: search[name]
+                for name in (
+                    "seconds",
+                    "real",
+                    "winner",
+                    "search",
+                    "fresh",
+                    "default_search",
+                    "default_fresh",
+                    "changes",
+                )
+            },
             "trials": {state: states.count(state) for state in dict.fromkeys(states)},
             "steps": {name: steps for name, (_, steps) in contestants.items()},
         },

@@ -24,7 +24,14 @@ from augury.validation import validated
 from tests.helpers.command_line import command
 
 ROWS = [
-    {"step": 10 * i, "images": 640 * i, "loss_d": 1.0 / i, "kid": 0.5 - i / 100, "warnings": {"a": "b"}, "worst_class": "cat"}
+    {
+        "step": 10 * i,
+        "images": 640 * i,
+        "loss_d": 1.0 / i,
+        "kid": 0.5 - i / 100,
+        "warnings": {"a": "b"},
+        "worst_class": "cat",
+    }
     for i in range(1, 9)
 ]
 
@@ -54,7 +61,10 @@ def curve(folder: Path, name: str) -> list[tuple[int, float]]:
 
 def test_names_and_classes_are_the_same_table() -> None:
     assert tuple(TRACKERS) == NAMES
-    assert validated(RunSettings, {"train": {"track": "mlflow, tensorboard,mlflow"}}).train.track == ("mlflow", "tensorboard")
+    assert validated(RunSettings, {"train": {"track": "mlflow, tensorboard,mlflow"}}).train.track == (
+        "mlflow",
+        "tensorboard",
+    )
     assert validated(RunSettings, {"train": {"track": ""}}).train.track == ()
     with pytest.raises(SettingsError, match="there is no tracker 'neptune'; choose among: tensorboard, mlflow, wandb"):
         validated(RunSettings, {"train": {"track": "neptune"}})
@@ -62,7 +72,9 @@ def test_names_and_classes_are_the_same_table() -> None:
 
 def test_a_missing_package_is_named_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("augury.tracking.feed.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install wandb, or all trackers with: pip install 'augury\[track\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"pip install wandb, or all trackers with: pip install 'augury\[track\]'"
+    ):
         tracking.check(["wandb"])
 
 
@@ -176,8 +188,12 @@ def test_a_run_is_tracked_and_its_weights_stay_the_same(tmp_path: Path, monkeypa
     plain = augury.run(noise(), tmp_path / "plain", settings=settings, until="train")
     run = augury.run(noise(), tmp_path / "tracked", settings=settings, until="train", track="tensorboard")
     log = read_lines(run / "train" / "log.jsonl")
-    assert curve(run / "train" / "tensorboard", "loss") == [(row["step"], pytest.approx(row["loss"], rel=1e-5)) for row in log]
-    assert (run / "synthesizer/weights.safetensors").read_bytes() == (plain / "synthesizer/weights.safetensors").read_bytes()
+    assert curve(run / "train" / "tensorboard", "loss") == [
+        (row["step"], pytest.approx(row["loss"], rel=1e-5)) for row in log
+    ]
+    assert (run / "synthesizer/weights.safetensors").read_bytes() == (
+        plain / "synthesizer/weights.safetensors"
+    ).read_bytes()
     cached: list[str] = []
     callbacks = Callbacks(begin=lambda stage, done: cached.append(stage) if done else None)
     augury.run(noise(), plain.path, settings=settings, until="train", track="tensorboard", callbacks=callbacks)

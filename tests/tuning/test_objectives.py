@@ -76,7 +76,9 @@ def test_the_kernel_distance_of_noise_is_larger(judge: Judge) -> None:
 
 def test_uplift_is_a_paired_difference(judge: Judge) -> None:
     measure = OBJECTIVES["uplift"].measure
-    settings = validated(RunSettings, SETTINGS.model_dump() | {"prove": {"steps": 40, "batch": 32, "ratios": (0.0, 2.0)}})
+    settings = validated(
+        RunSettings, SETTINGS.model_dump() | {"prove": {"steps": 40, "batch": 32, "ratios": (0.0, 2.0)}}
+    )
     right, wrong = (measure(judge, Draws(kind), settings) for kind in ("right", "wrong"))
     assert abs(right) < 0.05, "there is nothing to gain"
     assert wrong < -0.3, "two wrong labels for each right one"

@@ -59,7 +59,7 @@ def test_every_configuration_can_be_trained(name: str) -> None:
         candidate, values = searched.suggest(RandomTrial(seed))  # type: ignore[arg-type]
         settings = searched.settings(candidate, values)
         recipe, rule = training.resolve_recipe(noise(), settings.train, CPU)
-        assert recipe == name and settings.train.batch is None or settings.train.batch <= 80
+        assert recipe == name and (settings.train.batch is None or settings.train.batch <= 80)
         assert rule.generator_lr == pytest.approx(values["generator_lr"] * RECIPES[name].generator_lr, rel=1e-3)
 
 
@@ -77,7 +77,10 @@ def test_neutral_values_are_the_recipe_itself(name: str) -> None:
 
 
 def test_the_space_reaches_what_the_recipes_have() -> None:
-    names = {name: {d.name for d in space(name).of(space(name).default)} for name in ("rpgan", "stylegan", "flow", "vae", "wgan_gp", "dcgan")}
+    names = {
+        name: {d.name for d in space(name).of(space(name).default)}
+        for name in ("rpgan", "stylegan", "flow", "vae", "wgan_gp", "dcgan")
+    }
     assert {"r1", "r2", "loss", "deeper", "width", "label_sampling", "ratio", "filters"} <= names["rpgan"]
     assert "scales" not in names["rpgan"], "simultaneous training has one score per image"
     assert "scales" in names["dcgan"] and "ada_target" in names["stylegan"] and "gradient_penalty" in names["wgan_gp"]
@@ -87,7 +90,13 @@ def test_the_space_reaches_what_the_recipes_have() -> None:
 
 def test_values_become_settings_of_a_run() -> None:
     searched = space("rpgan")
-    values = searched.neutral(searched.default) | {"width": 2.0, "r1": 0.5, "batch": 2.0, "ratio": 1.0, "filters": "near_copy,near_duplicate"}
+    values = searched.neutral(searched.default) | {
+        "width": 2.0,
+        "r1": 0.5,
+        "batch": 2.0,
+        "ratio": 1.0,
+        "filters": "near_copy,near_duplicate",
+    }
     settings = searched.settings(searched.default, values)
     assert settings.train.overrides == {"width": 32, "r1": 0.15} and settings.train.batch == 80
     assert settings.prove.ratios == (0.0, 1.0) and settings.generate.filters == ("near_copy", "near_duplicate")
@@ -101,7 +110,7 @@ def test_what_the_user_sets_is_not_searched() -> None:
     assert settings.train.overrides == {"r1": 1.0} and settings.train.batch == 16
     base = validated(RunSettings, given)
     assert fixes_recipe(base.train) and not fixes_recipe(RunSettings().train)
-    with pytest.raises(SettingsError, match="the settings give train.batch a value"):
+    with pytest.raises(SettingsError, match=r"the settings give train\.batch a value"):
         chosen_dimensions(base, ("batch",))
     with pytest.raises(SettingsError, match="there is no 'depth'; there are: recipe, generator_lr"):
         chosen_dimensions(base, ("depth",))

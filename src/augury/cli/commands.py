@@ -230,7 +230,9 @@ def way(
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     sections = {
         "data": (data or {}) | without_none(target=target and str(Path(target).resolve())),
-        "train": without_none(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled, track=track)
+        "train": without_none(
+            recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled, track=track
+        )
         | _length(steps, budget),
         "generate": without_none(sampling_strategy=sampling_strategy and value(sampling_strategy)),
         "prove": without_none(flips=flips) | classifiers(classifier, judge_size),

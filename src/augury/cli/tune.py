@@ -69,7 +69,9 @@ def tune(
         str | None,
         typer.Option(help="Comma-separated settings to search, as the report names them; default: all of the recipe."),
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Most trials of this call; default: as many as fit.", min=1)] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Most trials of this call; default: as many as fit.", min=1)
+    ] = None,
     recipe: Annotated[str | None, setting("train.recipe")] = None,
     condition: Annotated[str | None, setting("train.condition")] = None,
     seed: Seed = None,
@@ -137,7 +139,9 @@ def _tell(result: Tuned, as_json: bool) -> None:
         if best is not None:
             against = "" if default is None else f", default {default:.4f}"
             typer.echo(f"{result.objective} {title}: best {best:.4f} (trial {result.number}){against}")
-    generator = "" if result.run is None else f"\n  generator {result.run.path}    continue: augury run -o {result.run.path}"
+    generator = (
+        "" if result.run is None else f"\n  generator {result.run.path}    continue: augury run -o {result.run.path}"
+    )
     typer.echo(
         f"\n  settings  {result.config}    judge them on the test split: augury run PATH -o NEW --config {result.config}{generator}"
         f"\n  report    {result.report}"

@@ -158,7 +158,9 @@ def tracked(
     key: str = "",
 ) -> Iterator[Callable[[], None]]:
     """A function that sends what is new, to be called as the training advances; parameters as of `Feed`."""
-    if not names or os.environ.get("RANK", "0") != "0":  # of several processes of one training, the first writes the log
+    if (
+        not names or os.environ.get("RANK", "0") != "0"
+    ):  # of several processes of one training, the first writes the log
         yield lambda: None
         return
     feed = Feed(folder, names, title, settings, key, note)

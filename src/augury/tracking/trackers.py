@@ -90,7 +90,9 @@ class MLflow:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
         experiment = self.client.get_experiment_by_name(name)
         files = None if address else (folder / "mlflow").resolve().as_uri()
-        number = experiment.experiment_id if experiment else self.client.create_experiment(name, artifact_location=files)
+        number = (
+            experiment.experiment_id if experiment else self.client.create_experiment(name, artifact_location=files)
+        )
         self.identity = str(self.client.create_run(number, run_name=title).info.run_id)
         parameters = [self.entities.Param(key, str(value)[:LONGEST]) for key, value in settings.items()]
         self.client.log_batch(self.identity, params=parameters)
@@ -113,7 +115,11 @@ class MLflow:
         self.client.set_terminated(self.identity)
 
 
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
 """Environment variables of MLflow, unless the user sets them: no usage statistics, and a server that does not answer must not stop a
 training for minutes."""
 

@@ -140,7 +140,11 @@ def uplift(judge: Judge, synthesizer: Synthesizer, settings: RunSettings) -> flo
         key = (plain.steps, plain.batch, member)
         if key not in judge.without:
             judge.without[key] = judge.fitted(train, plain, member)
-        with_images = judge.fitted(train, _config(settings, augment=plain.augment, **shown), member) if len(images) else judge.without[key]
+        with_images = (
+            judge.fitted(train, _config(settings, augment=plain.augment, **shown), member)
+            if len(images)
+            else judge.without[key]
+        )
         differences.append(with_images - judge.without[key])
     return float(np.mean(differences))
 

@@ -146,7 +146,13 @@ def prepare(
         )
     objective = objective or studies.stored_objective(address) or "gan_train"
     judge = Judge(
-        train, held, session.classifier, session.own_features(), session.flips, session.device, derived_seed(base.seed, "judge")
+        train,
+        held,
+        session.classifier,
+        session.own_features(),
+        session.flips,
+        session.device,
+        derived_seed(base.seed, "judge"),
     )
     preparing = monotonic() - began
     space = Space(base, _candidates(session, recipes, objective), chosen_dimensions(base, search))
@@ -204,7 +210,9 @@ def _candidates(session: Session, recipes: tuple[str, ...], objective: str) -> d
             others = ", ".join(each for each in RECIPES if each != "translator")
             raise SettingsError(f"--recipes: there is no recipe '{name}' to search; choose among: {others}")
     if recipes and fixes_recipe(base.train):
-        raise SettingsError("--recipes chooses among recipes, and the settings give one recipe or its settings; leave one of them out")
+        raise SettingsError(
+            "--recipes chooses among recipes, and the settings give one recipe or its settings; leave one of them out"
+        )
     names = [default]
     if not fixes_recipe(base.train):
         names = list(dict.fromkeys([default, *(recipes or CANDIDATES)]))

@@ -29,7 +29,7 @@ from augury.randomness import derived_seed
 from augury.settings import RunSettings
 from augury.tracking import tracked
 from augury.tuning import study as studies
-from augury.tuning.objectives import OBJECTIVES, Judge
+from augury.tuning.objectives import OBJECTIVES
 from augury.tuning.page import write_page
 from augury.tuning.preparation import OURS, Prepared, Times, prepare
 from augury.tuning.space import Candidate
@@ -278,9 +278,7 @@ class Search:
     ) -> tuple[float, int]:
         """(value of the objective, steps) of a generator that is trained with these settings."""
         judge, train = self.judge, self.prepared.trained(settings.train)
-        plan = training.make_plan(
-            judge.train, train, seed=seed, device=self.session.device, flips=self.session.flips
-        )
+        plan = training.make_plan(judge.train, train, seed=seed, device=self.session.device, flips=self.session.flips)
         conditions = judge.held.conditions(plan.condition)
         monitor = Monitor(judge.features, judge.train, judge.held, conditions, seed=self.space.base.seed)
 
@@ -297,7 +295,13 @@ class Search:
                 self.show()
 
             synthesizer = training.train_plan(
-                plan, judge.train, folder, checkpoint_every=1e9, assess=assess, apart=monitor.apart, on_progress=on_progress
+                plan,
+                judge.train,
+                folder,
+                checkpoint_every=1e9,
+                assess=assess,
+                apart=monitor.apart,
+                on_progress=on_progress,
             )
         for file in training.checkpoints.files(folder):
             file.unlink()
@@ -466,4 +470,3 @@ def changes_of(settings: RunSettings, base: RunSettings) -> dict[str, Any]:
             elif value != old[section][name]:
                 changed[name] = value
     return changed
-

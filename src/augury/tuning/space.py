@@ -225,7 +225,9 @@ DIMENSIONS = {
         Dimension(
             "batch",
             "factor on the images per step",
-            lambda candidate, value: {"train": {"batch": min(candidate.images, max(2, round(value * candidate.batch)))}},
+            lambda candidate, value: {
+                "train": {"batch": min(candidate.images, max(2, round(value * candidate.batch)))}
+            },
             values=(0.5, 1.0, 2.0),
             setting="train.batch",
         ),

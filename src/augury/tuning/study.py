@@ -95,7 +95,9 @@ def storage(address: str) -> tuple[Any, str]:
             )
         path = Path(location)
         if path.is_dir() or not path.parent.is_dir():
-            raise SettingsError(f"--study {address}: its folder does not exist, or it is a folder itself; give another path")
+            raise SettingsError(
+                f"--study {address}: its folder does not exist, or it is a folder itself; give another path"
+            )
         journal = package.storages.journal
         return package.storages.JournalStorage(journal.JournalFileBackend(str(path))), name or NAME
     if location.partition("://")[0].partition("+")[0] not in ("sqlite", "postgresql", "mysql"):
@@ -108,7 +110,9 @@ def storage(address: str) -> tuple[Any, str]:
         ) from error
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SettingsError(f"--study {location}: the database cannot be opened ({first}); check its address") from error
+        raise SettingsError(
+            f"--study {location}: the database cannot be opened ({first}); check its address"
+        ) from error
 
 
 def opened(address: str, identity: Identity, seed: int) -> Study:
@@ -139,7 +143,6 @@ def opened(address: str, identity: Identity, seed: int) -> Study:
             group=True,
             constant_liar=True,
             n_startup_trials=PLAIN,
-            warn_independent_sampling=False,
         )
     pruner = package.pruners.PercentilePruner(
         KEPT, n_startup_trials=COMPARED, n_warmup_steps=FIRST_TENTH, n_min_trials=COMPARED
@@ -243,7 +246,9 @@ def enqueue_defaults(study: Study, space: Space) -> None:
     A configuration that a finished, running or waiting trial has is left out, so a killed one comes again.
     """
     state = optuna().trial.TrialState
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != state.FAIL or "reason" in trial.user_attrs]
+    trials = [
+        trial for trial in study.get_trials(deepcopy=False) if trial.state != state.FAIL or "reason" in trial.user_attrs
+    ]
     seen = [_parameters(trial) for trial in trials]
     for candidate in space.candidates.values():
         values = space.neutral(candidate)
@@ -294,4 +299,6 @@ def plain(trial: FrozenTrial) -> dict[str, Any]:
 def as_text(trial: FrozenTrial) -> str:
     """The changes of a trial against the default, on one line."""
     changes = trial.user_attrs.get("changes", {})
-    return ", ".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changes.items())
+    return ", ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in changes.items()
+    )
