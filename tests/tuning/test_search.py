@@ -126,7 +126,7 @@ def test_a_study_of_other_data_settings_or_objective_is_refused(searched: Tuned,
 def test_errors_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match=r"2s is too little: .*use --time \d+m"):
         tuned(tmp_path / "a", time="2s", settings=SMALL | {"train": {"budget": 10.0, "batch": 8}})
-    with pytest.raises(SettingsError, match="ends in .journal; give FILE.journal, sqlite"):
+    with pytest.raises(SettingsError, match=r"ends in \.journal; give FILE\.journal, sqlite"):
         tuned(tmp_path / "b", study="trials.txt")
     with pytest.raises(SettingsError, match="no objective 'fid'; choose among: gan_train, kid, uplift"):
         tuned(tmp_path / "c", objective="fid")

@@ -76,6 +76,20 @@ def test_neutral_values_are_the_recipe_itself(name: str) -> None:
         assert value in dimension.values if dimension.values else dimension.low <= value <= dimension.high
 
 
+def test_the_first_random_trials_are_near_the_default() -> None:
+    searched = space("rpgan")
+    neutral, starts = searched.neutral(searched.default), [searched.start(number) for number in range(60)]
+    changed = [sum(start[name] != neutral[name] for name in neutral) for start in starts]
+    assert all(start.keys() == neutral.keys() for start in starts) and starts[3] == space("rpgan").start(3)
+    assert 0.15 < np.mean(changed) / len(neutral) < 0.45, "a choice may be drawn unchanged"
+    rates = np.log([start["generator_lr"] for start in starts if start["generator_lr"] != 1])
+    assert np.abs(rates).max() <= np.log(3) + 1e-9 and 0.2 < rates.std() < 0.6  # log(3) / 3 = 0.37
+    for start in starts:
+        for dimension in searched.of(searched.default):
+            value = start[dimension.name]
+            assert value in dimension.values if dimension.values else dimension.low <= value <= dimension.high
+
+
 def test_the_space_reaches_what_the_recipes_have() -> None:
     names = {
         name: {d.name for d in space(name).of(space(name).default)}

@@ -17,8 +17,8 @@ def track(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Send the curves and sample images of a run's training to TensorBoard, MLflow or Weights & Biases. What was sent before is not sent
-    again.
+    """Send the curves and sample images of a run's training to TensorBoard, MLflow or Weights & Biases. What was sent before
+    is not sent again.
     """
     from augury.cli import console
     from augury.pipeline.tracking import send

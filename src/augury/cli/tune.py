@@ -83,8 +83,8 @@ def tune(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Search for settings of the generator that are better on validation images, and train the best ones. The default configuration
-    comes first, and the test split is never read. Settings that you give are not searched.
+    """Search for settings of the generator that are better on validation images, and train the best ones. The default
+    configuration comes first, and the test split is never read. Settings that you give are not searched.
     """
     from augury.pipeline.run_folder import Run
     from augury.tuning import tune as tuned

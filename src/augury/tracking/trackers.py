@@ -45,7 +45,7 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self.identity = identity or title
-        self.writer: Any = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(str(folder / "tensorboard"))
         if not identity:
             lines = "\n".join(f"    {name}: {value}" for name, value in settings.items())
             self.writer.add_text("settings", lines or "    defaults", 0)
@@ -120,8 +120,8 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-"""Environment variables of MLflow, unless the user sets them: no usage statistics, and a server that does not answer must not stop a
-training for minutes."""
+"""Environment variables of MLflow, unless the user sets them: no usage statistics, and a server that does not answer must
+not stop a training for minutes."""
 
 
 class WeightsAndBiases:

@@ -198,7 +198,7 @@ class Search:
         self.study: Study = prepared.study
         self.space, self.judge, self.times = prepared.space, prepared.judge, prepared.times
         self.objective = OBJECTIVES[prepared.objective]
-        self.begun = 0
+        self.begun, self.number = 0, 0
 
     # --- the search ---------------------------------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class Search:
         """Take the next trial of the study, and store its result."""
         state = studies.optuna().trial.TrialState
         trial = self.study.ask()
-        self.begun += 1
+        self.begun, self.number = self.begun + 1, trial.number
         trial.set_user_attr(studies.WORKER, studies.sign_of_life())
         candidate, values = self.space.suggest(trial)
         default = dict(trial.params) == self.space.neutral(self.space.default)
@@ -235,7 +235,9 @@ class Search:
             trial.set_user_attr("reason", "the time was over")
             self.study.tell(trial, state=state.PRUNED)
         except BaseException as error:
-            known = isinstance(error, AuguryError) or training.out_of_memory(error)
+            known = isinstance(error, AuguryError) or (
+                isinstance(error, RuntimeError) and training.out_of_memory(error)
+            )
             if known:
                 trial.set_user_attr("reason", str(error).splitlines()[0])
             self.study.tell(trial, state=state.FAIL)
@@ -445,7 +447,7 @@ class Search:
     def show(self) -> None:
         """Report how much of the time is over."""
         spent = min(self.times.limit, self.times.limit - self.times.left())
-        self.callbacks.amount(f"s, trial {self.begun}", round(spent), round(self.times.limit))
+        self.callbacks.amount(f"s, trial {self.number}", round(spent), round(self.times.limit))
 
     def report(self, trial: FrozenTrial) -> None:
         """Report a trial that has ended, in a line."""

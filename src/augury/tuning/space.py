@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from augury.errors import SettingsError
 from augury.files import digest
 from augury.networks import NETWORKS
 from augury.pipeline.run_settings import merged
+from augury.randomness import rng
 from augury.settings import GenerateSettings, RunSettings, TrainSettings
 from augury.training.recipes import Recipe
 from augury.validation import validated
@@ -118,6 +121,14 @@ class Dimension:
         if self.values:
             return trial.suggest_categorical(self.name, self.values)
         return trial.suggest_float(self.name, self.low, self.high, log=self.log)
+
+    def near(self, random: np.random.Generator, candidate: Candidate) -> Any:
+        """A value near the neutral one; of choices, any."""
+        if self.values:
+            return self.values[random.integers(len(self.values))]
+        usual, draw = self.neutral(candidate), random.standard_normal()
+        value = usual * self.high ** (draw / 3) if self.log else usual + draw * (self.high - self.low) / 6
+        return float(np.clip(value, self.low, self.high))
 
     def range(self) -> list[Any]:
         """Choices, or the ends of the range, as plain JSON."""
@@ -301,6 +312,15 @@ class Space:
         """The parameters of a trial that trains a candidate unchanged."""
         chosen = {RECIPE: candidate.name} if len(self.candidates) > 1 else {}
         return chosen | {dimension.name: dimension.neutral(candidate) for dimension in self.of(candidate)}
+
+    def start(self, number: int) -> dict[str, Any]:
+        """The parameters of a random trial near the default configuration: about a third of the dimensions are changed."""
+        random, candidate = rng(self.base.seed, "start", number), self.default
+        dimensions = self.of(candidate)
+        changed = random.random(len(dimensions)) < 1 / 3
+        changed[random.integers(len(dimensions))] = True
+        drawn = {d.name: d.near(random, candidate) for d, differs in zip(dimensions, changed, strict=True) if differs}
+        return self.neutral(candidate) | drawn
 
     def suggest(self, trial: Trial) -> tuple[Candidate, dict[str, Any]]:
         """(candidate, value of each dimension) of a trial."""
