@@ -21,7 +21,7 @@ from augury.pipeline import session as sessions
 from augury.pipeline.inputs import Callbacks
 from augury.pipeline.settings_file import read_settings
 from augury.settings import RunSettings
-from augury.tuning import Tuned
+from augury.tuning import Tuned, preparation
 from augury.tuning import study as studies
 from augury.tuning.preparation import Times, prepare
 from augury.tuning.search import Search
@@ -41,15 +41,15 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def short_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "CLASSIFIER_STEPS", 3)
+    monkeypatch.setattr(preparation, "PATIENCE", 0.01)
 
 
-def noise(test: int = 0, validation: bool = True) -> LabelledImages:
+def noise(test: int = 0, validation: int = 30) -> LabelledImages:
     """Images with a given split; `test` changes the pixels of the test split only."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (120, 1, 16, 16), dtype=np.uint8)
     split = np.repeat([0, 1, 2], [60, 30, 30]).astype(np.int8)
-    if not validation:
-        split[split == 1] = 0
+    split[60 : 90 - validation] = 0
     images[split == 2] = np.random.default_rng(100 + test).integers(0, 256, (30, 1, 16, 16), dtype=np.uint8)
     return LabelledImages(images, np.arange(120) % 2, ("a", "b"), split=split)
 
@@ -106,7 +106,7 @@ def test_the_same_call_continues_and_states_the_best_of_all(searched: Tuned) -> 
 def test_pixels_of_the_test_split_change_nothing(tmp_path: Path) -> None:
     values = []
     for test in (1, 2):
-        result = tuned(tmp_path / str(test), test=test, recipes=("vae",))
+        result = tuned(tmp_path / str(test), test=test, recipes=("vae",), trials=2)
         values.append([(trial["value"], trial["fresh"], trial["parameters"]) for trial in result.trials])
     assert values[0] == values[1]
 
@@ -132,8 +132,8 @@ def test_errors_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         tuned(tmp_path / "c", objective="fid")
     with pytest.raises(SettingsError, match=r"does not go with train\.unconditional=true"):
         tuned(tmp_path / "d", settings={"train": {"unconditional": True}})
-    with pytest.raises(DataError, match="validation"):
-        augury.tune(noise(validation=False), tmp_path / "e", settings=SMALL)
+    with pytest.raises(DataError, match="there are 2; put at least 4 into the validation split, or use --split new"):
+        augury.tune(noise(validation=2), tmp_path / "e", settings=SMALL)
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "notes.txt").touch()
     with pytest.raises(augury.errors.RunFolderError, match=r"holds notes.txt"):

@@ -44,6 +44,8 @@ LEAST = 3.0
 """Fewest seconds of training of a trial, unless the settings say less."""
 OVERHEAD = 1.3
 """Factor on the time of a training: measuring the speed, and the scores while it trains."""
+PATIENCE = 1.0
+"""Seconds of the measurement of speed."""
 FINALS = 3
 """Trainings from a fresh seed that are part of the time."""
 
@@ -245,7 +247,7 @@ def _divide(times: Times, session: Session, study: Study, preparing: float, judg
     """
     base = session.settings
     plan, step, _ = training.step_seconds(
-        session.splits["train"], base.train, device=session.device, flips=session.flips, patience=1.0
+        session.splits["train"], base.train, device=session.device, flips=session.flips, patience=PATIENCE
     )
     usual = base.train.budget if base.train.budget is not None and base.train.steps is None else plan.steps * step
     judged = 2 * judging + 1.0
