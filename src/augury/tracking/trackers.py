@@ -39,7 +39,7 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Event files in `folder`/tensorboard. See them with: tensorboard --logdir runs."""
+    """Event files in `folder`/tensorboard."""
 
     def __init__(self, folder: Path, title: str, settings: Mapping[str, Any], identity: str) -> None:
         from torch.utils.tensorboard import SummaryWriter

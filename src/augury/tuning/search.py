@@ -259,7 +259,7 @@ class Search:
             trial.set_user_attr("kid", kid)
             if self.times.left() < self.times.reserve:
                 raise TimeOver
-            tenth = math.floor(10 * share)
+            tenth = math.floor(10 * share + 1e-9)
             if tenth in tenths or not math.isfinite(kid):
                 return
             tenths.add(tenth)
@@ -415,7 +415,7 @@ class Search:
             None if default is None else default.value,
             None if default is None else self.fresh(default.number),
             trial.number,
-            tuple(row for row in rows if row["state"] != "waiting"),
+            tuple(row for row in rows if row["state"] != "waiting" and not row.pop("withdrawn")),
             final,
         )
 

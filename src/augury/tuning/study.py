@@ -26,8 +26,12 @@ FORMAT = 1
 EXTRA = "pip install 'augury[tune]'"
 WORKER = "worker"
 """Attribute of a trial that says which process works on it."""
+WITHDRAWN = "withdrawn"
+"""Attribute of a trial that waited and was put behind another."""
 NAME = "augury"
 """Name of the study where a database address states none."""
+ATTEMPTS = 3
+"""How often a database is opened before that fails."""
 SILENT = 600.0
 """Seconds without a sign of life after which a trial of another machine counts as killed, or ten times its training time."""
 STARTS = 6
@@ -105,7 +109,7 @@ def storage(address: str) -> tuple[Any, str]:
     if location.partition("://")[0].partition("+")[0] not in ("sqlite", "postgresql", "mysql"):
         raise SettingsError(f"--study {address}: give FILE.journal, sqlite:///FILE.db or postgresql://USER@HOST/NAME")
     try:
-        return package.storages.RDBStorage(location), name or NAME
+        return _database(location), name or NAME
     except ImportError as error:
         raise MissingExtraError(
             f"--study {location}: the driver of this database is not installed ({error}); for PostgreSQL: pip install psycopg2-binary"
@@ -115,6 +119,20 @@ def storage(address: str) -> tuple[Any, str]:
         raise SettingsError(
             f"--study {location}: the database cannot be opened ({first}); check its address"
         ) from error
+
+
+def _database(location: str) -> Any:
+    """The storage in a database. Processes that create its tables at the same time fail, so it is tried again."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return optuna().storages.RDBStorage(location)
+        except ImportError:
+            raise
+        except Exception:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(1.0)
+    return None
 
 
 def opened(address: str, identity: Identity, seed: int) -> Study:
@@ -245,19 +263,27 @@ def _alive(trial: FrozenTrial, silent: float) -> bool:
 def enqueue_defaults(study: Study, space: Space) -> None:
     """Put the default configuration first in the queue, then the other recipes with their own settings, then trials near it.
 
-    A configuration that a finished, running or waiting trial has is left out, so a killed one comes again.
+    A configuration that a finished, running or waiting trial has is left out, so a killed one comes again. Where that is the
+    default configuration, the trials that wait are withdrawn and put behind it.
     """
-    state = optuna().trial.TrialState
-    trials = [
-        trial for trial in study.get_trials(deepcopy=False) if trial.state != state.FAIL or "reason" in trial.user_attrs
-    ]
-    seen = [_parameters(trial) for trial in trials]
+    state, default = optuna().trial.TrialState, space.neutral(space.default)
+
+    def seen() -> list[dict[str, Any]]:
+        trials = study.get_trials(deepcopy=False)
+        return [_parameters(trial) for trial in trials if trial.state != state.FAIL or "reason" in trial.user_attrs]
+
+    if default not in seen():
+        for _ in study.get_trials(deepcopy=False, states=(state.WAITING,)):
+            trial = study.ask()
+            trial.set_user_attr(WITHDRAWN, True)
+            study.tell(trial, state=state.FAIL)
+    known = seen()
     for candidate in space.candidates.values():
         values = space.neutral(candidate)
-        if values not in seen:
+        if values not in known:
             study.enqueue_trial(values, user_attrs={"default": candidate.name})
     for number in range(STARTS):
-        if (values := space.start(number)) not in seen:
+        if (values := space.start(number)) not in known:
             study.enqueue_trial(values)
 
 
@@ -296,7 +322,7 @@ def plain(trial: FrozenTrial) -> dict[str, Any]:
         "value": trial.value if trial.state.name == "COMPLETE" else None,
         "parameters": dict(trial.params),
         "seconds": round((end - start).total_seconds(), 1) if start and end else None,
-        **{name: trial.user_attrs.get(name) for name in ("default", "changes", "steps", "kid", "reason")},
+        **{name: trial.user_attrs.get(name) for name in ("default", "changes", "steps", "kid", "reason", WITHDRAWN)},
         "curve": {str(tenth): value for tenth, value in sorted(trial.intermediate_values.items())},
     }
 
