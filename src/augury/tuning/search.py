@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from augury.tuning import study as studies
 from augury.tuning.objectives import OBJECTIVES
 from augury.tuning.page import write_page
 from augury.tuning.preparation import OURS, Prepared, Times, prepare
+from augury.tuning.results import Tuned, changes_of
 from augury.tuning.space import Candidate
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 FINALISTS = 3
 """Configurations that are trained again from a fresh seed, the default among them."""
-FORMAT = 1
-"""Version of tune.json."""
 HEADER = (
     "# The best settings that augury tune found. To use them: augury run PATH -o NEW --config winner.yaml\n"
     "# The same seed gives the same test split, which the search has not seen.\n"
@@ -50,52 +49,6 @@ HEADER = (
 
 class TimeOver(Exception):
     """The time of the search or of its final training is over."""
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The result of a search.
-
-    Attributes
-    ----------
-    folder
-        The folder of the search.
-    settings
-        The winner's settings, as in winner.yaml.
-    objective
-        Name of the objective.
-    search, fresh
-        Value of the winner in the search, and trained again from a fresh seed; None where there was no time.
-    default_search, default_fresh
-        The same of the default configuration.
-    number
-        Number of the winning trial; 0 is usually the default configuration.
-    trials
-        All trials as plain JSON.
-    run
-        The run folder of the final training, None where there was no time for it.
-    """
-
-    folder: Path
-    settings: RunSettings
-    objective: str
-    search: float
-    fresh: float | None
-    default_search: float | None
-    default_fresh: float | None
-    number: int
-    trials: tuple[dict[str, Any], ...]
-    run: Run | None
-
-    @property
-    def config(self) -> Path:
-        """The winner's settings file."""
-        return self.folder / "winner.yaml"
-
-    @property
-    def report(self) -> Path:
-        """The page with all trials."""
-        return self.folder / "report.html"
 
 
 def tune(
@@ -422,22 +375,15 @@ class Search:
     def write(self, tuned: Tuned) -> None:
         """Write tune.json and the report."""
         facts = {
-            "format": FORMAT,
-            "objective": tuned.objective,
+            **tuned.facts(),
             "title": self.objective.title,
             "higher": self.objective.higher,
             "source": self.session.source_name,
             "seconds": self.times.training,
             "real": self.prepared.real,
-            "winner": tuned.number,
-            "search": tuned.search,
-            "fresh": tuned.fresh,
-            "default_search": tuned.default_search,
-            "default_fresh": tuned.default_fresh,
             "is_default": self.is_default(tuned.number),
             "changes": changes_of(tuned.settings, self.space.base),
             "notes": {name: d.note for name, d in self.prepared.notes.items()},
-            "trials": list(tuned.trials),
         }
         write_json(self.root / "tune.json", facts)
         write_page(facts, self.study, self.space, self.root / "report.html")
@@ -457,18 +403,3 @@ class Search:
         changes = studies.as_text(trial) or "the default configuration"
         note = f"trial {trial.number}: {result}{f' ({reason})' if reason else ''}: {changes}{best}; {spoken(max(0.0, self.times.left()))} left"
         self.callbacks.note(note)
-
-
-def changes_of(settings: RunSettings, base: RunSettings) -> dict[str, Any]:
-    """Settings that differ from the base, by their names without section; those of the recipe one by one."""
-    new, old = settings.model_dump(mode="json"), base.model_dump(mode="json")
-    changed: dict[str, Any] = {}
-    for section, values in new.items():
-        if not isinstance(values, dict):
-            continue
-        for name, value in values.items():
-            if name == "overrides":
-                changed |= {k: v for k, v in value.items() if old[section][name].get(k) != v}
-            elif value != old[section][name]:
-                changed[name] = value
-    return changed
