@@ -72,6 +72,8 @@ def test_the_default_comes_first_then_the_other_recipes_unchanged(searched: Tune
     assert first["changes"] == {"recipe": "rpgan"} and second["changes"] == {"recipe": "vae"}
     assert all(trial["state"] == "complete" and 0 <= trial["value"] <= 1 for trial in searched.trials)
     assert searched.default_search == first["value"]
+    assert not list((searched.folder / "trials").rglob("*.safetensors")), "only the logs stay"
+    assert (searched.folder / "trials" / "0000" / "log.jsonl").exists()
 
 
 def test_the_winner_is_the_best_from_a_fresh_seed_and_a_run_repeats_it(searched: Tuned, tmp_path: Path) -> None:

@@ -249,17 +249,19 @@ class Search:
                 update()
                 self.show()
 
-            synthesizer = training.train_plan(
-                plan,
-                judge.train,
-                folder,
-                checkpoint_every=1e9,
-                assess=assess,
-                apart=monitor.apart,
-                on_progress=on_progress,
-            )
-        for file in training.checkpoints.files(folder):
-            file.unlink()
+            try:
+                synthesizer = training.train_plan(
+                    plan,
+                    judge.train,
+                    folder,
+                    checkpoint_every=1e9,
+                    assess=assess,
+                    apart=monitor.apart,
+                    on_progress=on_progress,
+                )
+            finally:  # a trial is not resumed
+                for file in training.checkpoints.files(folder):
+                    file.unlink()
         return self.objective.measure(judge, synthesizer, settings), plan.steps
 
     # --- what is known ------------------------------------------------------------------------------------------------
