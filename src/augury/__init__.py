@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from augury.proof import prove
     from augury.settings import RunSettings
     from augury.training import Synthesizer, train
+    from augury.tuning import tune
     from augury.verdict import Verdict
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "prove",
     "run",
     "train",
+    "tune",
 ]
 
 _WHERE = {
@@ -60,6 +62,7 @@ _WHERE = {
     "prove": "augury.proof:prove",
     "run": "augury.pipeline.stages:run",
     "train": "augury.training:train",
+    "tune": "augury.tuning:tune",
 }
 """Public name -> where it lives; looked up on first use, so that `import augury` does not import torch."""
 _PACKAGES = ("augment", "data", "exports", "generation", "metrics", "networks", "prediction", "proof", "training")

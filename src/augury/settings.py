@@ -27,6 +27,8 @@ AUTO = "auto"
 """A classifier that is chosen on validation."""
 BALANCED = "balanced_accuracy"
 """The usual metric of a trial."""
+TRACKERS = ("tensorboard", "mlflow", "wandb")
+"""Where the curves of a training can be shown."""
 Side = Annotated[int, Field(ge=1, le=LARGEST)]
 Judged = Annotated[int, Field(ge=8, le=LARGEST_JUDGED)]
 Rates = tuple[Annotated[float, Field(gt=0)], ...]
@@ -211,6 +213,11 @@ class TrainSettings(Settings):
         "auto", description="fp32, bf16, or auto: bf16 on processors and GPUs with bf16 instructions, else fp32"
     )
     checkpoint_every: Seconds = Field(20.0, description="time between checkpoints", examples=["90s"])
+    track: Names = Field(
+        (),
+        description=f"also show the curves and samples of the training in {', '.join(TRACKERS)}, comma-separated; the result stays the same",
+        examples=["tensorboard,mlflow"],
+    )
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="network and optimiser settings that override the recipe's"
     )
@@ -220,6 +227,14 @@ class TrainSettings(Settings):
         """Whether a contest may choose the recipe: it is "auto", and no setting belongs to a certain recipe."""
         settings = (self.steps, self.batch, self.augment, self.start_from)
         return self.recipe == AUTO and settings == (None,) * 4 and not self.overrides and not self.unconditional
+
+    @field_validator("track")
+    @classmethod
+    def _trackers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in filter(None, names):
+            if name not in TRACKERS:
+                raise ValueError(f"there is no tracker '{name}'; choose among: {', '.join(TRACKERS)}")
+        return tuple(dict.fromkeys(filter(None, names)))
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainSettings:

@@ -46,6 +46,9 @@ from augury.cli.predict import predict
 from augury.cli.prove import prove
 from augury.cli.reading import DataOptions, reads
 from augury.cli.settings import settings as show_settings
+from augury.cli.track import track as track_run
+from augury.cli.tune import EXAMPLES as TUNE_EXAMPLES
+from augury.cli.tune import tune
 from augury.errors import AuguryError, SettingsError
 
 app = typer.Typer(
@@ -94,6 +97,8 @@ command(
     epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove splits/ --with synthetic/ -o runs/judged"
 )(prove)
 command(epilog=PREDICT_EXAMPLES)(predict)
+command(epilog=TUNE_EXAMPLES)(tune)
+command(epilog="Example: augury track runs/photos --to mlflow")(track_run)
 command(epilog="Example: augury checklist runs/scans -o checklist.md")(checklist)
 command(epilog="Example: augury explore runs/photos    on another machine: augury explore runs/photos --host 0.0.0.0")(
     explore
@@ -162,6 +167,7 @@ TIMED = ("train.steps", "train.budget", "prove.steps")
 """Settings that --time decides."""
 Condition = Annotated[str | None, setting("train.condition")]
 Strategy = Annotated[str | None, setting("generate.sampling_strategy")]
+Track = Annotated[str | None, setting("train.track")]
 
 
 def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
@@ -215,6 +221,7 @@ def way(
     classifier: TrialClassifier = None,
     judge_size: JudgeSize = None,
     folds: Folds = None,
+    track: Track = None,
     config: Config = None,
     extra: Set = None,
     quiet: Quiet = False,
@@ -223,7 +230,9 @@ def way(
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     sections = {
         "data": (data or {}) | without_none(target=target and str(Path(target).resolve())),
-        "train": without_none(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
+        "train": without_none(
+            recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled, track=track
+        )
         | _length(steps, budget),
         "generate": without_none(sampling_strategy=sampling_strategy and value(sampling_strategy)),
         "prove": without_none(flips=flips) | classifiers(classifier, judge_size),

@@ -337,6 +337,7 @@ def _with_steps(settings: RunSettings, record: Mapping[str, Any]) -> RunSettings
 def _decides(session: Session, proves: bool) -> str:
     """Digest of what a time is divided for: the data, all settings that it does not decide, and whether there is a trial."""
     settings = session.settings.model_dump(mode="json")
-    for section, name in (("train", "steps"), ("train", "budget"), ("prove", "steps"), ("train", "checkpoint_every")):
-        del settings[section][name]
+    for name in ("steps", "budget", "checkpoint_every", "track"):
+        del settings["train"][name]
+    del settings["prove"]["steps"]
     return digest([session.data.fingerprint, session.device.type, settings, proves])

@@ -18,6 +18,8 @@ EXTRAS = {
     "medical": "pydicom",
     "astro": "astropy",
     "explore": "starlette",
+    "tune": "optuna",
+    "track": "mlflow",
 }
 """Extra of the package -> a module that comes with it."""
 PACKAGES = ("augury", "torch", "numpy", "scipy", "pillow", "safetensors")

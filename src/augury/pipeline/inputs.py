@@ -301,7 +301,9 @@ def changes(settings: RunSettings) -> list[str]:
     arguments = []
     for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(values, dict):
-            hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if section == "train" else set()
+            hidden = (
+                {"recipe", "steps", "budget", "precision", "checkpoint_every", "track"} if section == "train" else set()
+            )
             options = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
             arguments += [f"--set={section}.{k}={v}" for k, v in options.items()]
     return arguments

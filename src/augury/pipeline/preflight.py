@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from augury import exports, generation, metrics, proof, training
+from augury import exports, generation, metrics, proof, tracking, training
 from augury.data.cells import cells
 from augury.errors import SettingsError
 from augury.images import SPLITS
@@ -14,6 +14,7 @@ from augury.pipeline.session import Session
 def preflight(session: Session, needed: set[str]) -> None:
     """Raises now the errors that a stage would otherwise raise after hours, for settings that it cannot use."""
     s, data = session.settings, session.data
+    tracking.check(s.train.track)
     _ = session.initial_weights  # raises where it is missing or lies in this run
     plan = session.planned() if session.trained else None
     name, rule = (

@@ -16,7 +16,7 @@ OPTIONS: dict[str, str] = {
     "device": "",
     **dict.fromkeys((*READING, "target"), "data"),
     **dict.fromkeys(
-        ("recipe", "steps", "budget", "batch", "condition", "augment", "start_from", "unlabelled"), "train"
+        ("recipe", "steps", "budget", "batch", "condition", "augment", "start_from", "unlabelled", "track"), "train"
     ),
     **dict.fromkeys(("sampling_strategy", "filters"), "generate"),
     **dict.fromkeys(("seeds", "max_seeds", "max_class_loss", "arms", "flips", "classifier", "judge_size"), "prove"),

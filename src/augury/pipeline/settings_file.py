@@ -102,15 +102,25 @@ def read_settings(path: Path) -> dict[str, Any]:
     return sections
 
 
-def write_settings(path: Path, settings: RunSettings) -> None:
-    """Write all settings atomically, in a form that `read_settings` reads. Paths stay as they are in the settings."""
+def write_settings(path: Path, settings: RunSettings, header: str = HEADER) -> None:
+    """Write all settings atomically, in a form that `read_settings` reads. Paths stay as they are in the settings.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    settings
+        The settings.
+    header
+        Comment lines at the beginning.
+    """
     lines = []
     for section, values in settings.model_dump(mode="json").items():
         if isinstance(values, dict):
             lines += [f"{section}:", *(f"  {name}: {_written(value)}" for name, value in values.items())]
         else:
             lines.append(f"{section}: {_written(values)}")
-    write_text(path, HEADER + "\n".join(lines) + "\n")
+    write_text(path, header + "\n".join(lines) + "\n")
 
 
 def _written(value: Any) -> str:

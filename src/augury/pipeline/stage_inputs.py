@@ -41,7 +41,7 @@ def train(session: Session) -> Any:
     settings = session.settings.train
     return [
         session.run.key("classify"),
-        settings.model_dump(exclude={"checkpoint_every"}) | {"start_from": None, "unlabelled": None},
+        settings.model_dump(exclude={"checkpoint_every", "track"}) | {"start_from": None, "unlabelled": None},
         session.initial_weights,
         hashlib.sha256(session.unlabelled.tobytes()).hexdigest(),
         session.settings.seed,

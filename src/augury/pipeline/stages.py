@@ -34,6 +34,7 @@ from augury.pipeline.run_folder import Run
 from augury.pipeline.run_settings import run_settings
 from augury.pipeline.session import Session
 from augury.pipeline.settings_file import write_settings
+from augury.pipeline.tracking import track
 from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import load_cache
 from augury.prediction import CARD
@@ -119,17 +120,18 @@ def train(session: Session) -> None:
             f"{summary['used']:,} of {summary['images']:,} unlabelled images train the generator; left out: {away}"
         )
     assess = monitor(session, plan)
-    synthesizer = training.train_plan(
-        plan,
-        generator_images,
-        folder,
-        checkpoint_every=s.train.checkpoint_every,
-        assess=assess,
-        apart=assess.apart,
-        judges=session.column_classifiers if plan.rule.semantic else (),
-        on_progress=session.callbacks.training,
-        on_event=session.callbacks.note,
-    )
+    with track(session, plan) as on_progress:
+        synthesizer = training.train_plan(
+            plan,
+            generator_images,
+            folder,
+            checkpoint_every=s.train.checkpoint_every,
+            assess=assess,
+            apart=assess.apart,
+            judges=session.column_classifiers if plan.rule.semantic else (),
+            on_progress=on_progress,
+            on_event=session.callbacks.note,
+        )
     synthesizer.save(session.run / "synthesizer")
     session.forget("synthesizer")
 

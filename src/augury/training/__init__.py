@@ -118,7 +118,7 @@ def train(
     chosen, path = settings or TrainSettings(), None if folder is None else Path(folder)
     where, flips = choose_device(device), data.flips()
     start = None if chosen.start_from is None else (chosen.start_from, fingerprint(chosen.start_from))
-    requested = chosen.model_dump(exclude={"checkpoint_every", "start_from"})
+    requested = chosen.model_dump(exclude={"checkpoint_every", "track", "start_from"})
     inputs = digest([requested, start and start[1], seed, where.type, flips, data.fingerprint])
     stored = None if path is None or not (path / "plan.json").exists() else read_json(path / "plan.json")
     if stored is not None and stored.get("inputs") == inputs:
