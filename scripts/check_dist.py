@@ -36,7 +36,7 @@ FOLDERS_OF_SDIST = ("src", "tests", "docs", "bench", "examples", "scripts")
 MEGABYTES = 4
 """Neither file may be larger: data or runs would be inside."""
 JOB = shlex.split(
-    "run -o r --steps 40 --sampling-strategy 40 --quiet --classifier cnn --set generate.filters=[] --set score.limit=60 "
+    "run -o r --steps 40 --size 16 --sampling-strategy 40 --quiet --classifier cnn --set generate.filters=[] --set score.limit=60 "
     "--set score.features=classifier --set prove.arms=none,balanced,gan --set prove.seeds=2 --set prove.steps=20 "
     "--set prove.ratios=[0.5]"
 )
