@@ -65,7 +65,18 @@ _WHERE = {
     "tune": "augury.tuning:tune",
 }
 """Public name -> where it lives; looked up on first use, so that `import augury` does not import torch."""
-_PACKAGES = ("augment", "data", "exports", "generation", "metrics", "networks", "prediction", "proof", "training")
+_PACKAGES = (
+    "augment",
+    "data",
+    "exports",
+    "generation",
+    "metrics",
+    "networks",
+    "prediction",
+    "proof",
+    "shards",
+    "training",
+)
 """Packages that are there as `augury.data` and so on after `import augury` alone."""
 
 

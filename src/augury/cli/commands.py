@@ -19,7 +19,7 @@ from augury.cli.checklist import checklist
 from augury.cli.data import augment, export, inspect, split
 from augury.cli.evaluate import EXAMPLES, evaluate
 from augury.cli.explore import explore
-from augury.cli.images import generate, translate
+from augury.cli.images import generate, merge, translate
 from augury.cli.latent import latent
 from augury.cli.options import (
     Config,
@@ -87,11 +87,13 @@ command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)
 command(
-    epilog="Example: augury generate runs/photos -o more --number 50    or: --label disgust --label fear --number 50 --seed 7"
+    epilog="Example: augury generate runs/photos -o more --number 50    or: --label disgust --label fear --number 50 --seed 7    "
+    "millions: augury generate runs/photos --count 10000000 -o many"
 )(generate)
 command(
     epilog="Example: augury translate runs/faces photos/ --change young=no -o older    for several changes: --change young=no --change label=woman"
 )(translate)
+command(epilog="Example: augury merge many    then: augury evaluate many --reference photos/")(merge)
 command(epilog=EXAMPLES)(evaluate)
 command(
     epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove splits/ --with synthetic/ -o runs/judged"

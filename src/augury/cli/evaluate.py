@@ -1,4 +1,4 @@
-"""The command `augury evaluate`: the score card of a run, or of any two sets of images."""
+"""The command `augury evaluate`: the score card of a run, of any two sets of images, or of merged shards by their moments."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ EXAMPLES = """Examples:
 
 \b
 augury evaluate runs/photos
+augury evaluate many/ --reference photos/
 augury evaluate photos/ made/
 augury evaluate photos/ made.npz --features lite0,phash --limit 1000
 augury evaluate photos/ made/ --features inception --weights pt_inception.pth --baseline none --scores fd,is,kid
@@ -37,13 +38,18 @@ OF_SETS = (
     "REAL and FAKE alone."
 )
 OF_RUN = "Options for a run: Two sets of images have no settings of a run."
+OF_SHARDS = "Options for merged shards: They are known by the moments of their features, so no image of them is read."
 """Sections of the help."""
 
 
 @reads_images("the smaller native size of the two sets", OF_SETS)
 def evaluate(
     real: Annotated[
-        Path, typer.Argument(help="A run folder, alone; or real images in any format that augury run reads.")
+        str,
+        typer.Argument(
+            help="A run folder, alone; real images in any format that augury run reads; or, with --reference, merged shards.",
+            metavar="REAL",
+        ),
     ],
     fake: Annotated[
         Path | None,
@@ -93,6 +99,9 @@ def evaluate(
             rich_help_panel=OF_SETS,
         ),
     ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Real images to compare merged shards with.", rich_help_panel=OF_SHARDS)
+    ] = None,
     data: DataOptions = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also write the score card here (JSON).")
@@ -105,8 +114,10 @@ def evaluate(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Score synthetic images against real ones: those of a run, or any two sets. Each score has an interval, the number of
-    images, its features, and the score of equally many real images as a baseline.
+    """Score synthetic images against real ones: those of a run, any two sets, or merged shards.
+
+    Each score has an interval, the number of images, its features, and, except for shards, the score of equally many real
+    images as a baseline.
     """
     from augury.files import write_json
 
@@ -114,11 +125,16 @@ def evaluate(
         scores=None if scores is None else _listed(scores), baseline=baseline, train=train, held_out=held_out,
         weights=weights, sha256=sha256, precision=precision, seed=seed,
     )  # fmt: skip
-    if fake is None:
+    if reference is not None:
+        read = reading(data or {})
+        unread = [*(name for name in of_sets if name != "seed"), *(name for name in read if name == "size")]
+        _refuse_others(fake, features, limit, unread, extra)
+        card = _of_shards(real, reference, seed or 0, read, device, quiet)
+    elif fake is None:
         unread = [*(f"--{name.replace('_', '-')}" for name in of_sets), *typed_names(data or {})]
-        card = _of_run(real, features, limit, unread, extra, device, quiet)
+        card = _of_run(Path(real), features, limit, unread, extra, device, quiet)
     else:
-        card = _of_sets(real, fake, features, limit, of_sets | reading(data or {}), extra, device, quiet)
+        card = _of_sets(Path(real), fake, features, limit, of_sets | reading(data or {}), extra, device, quiet)
     if output is not None:
         write_json(output, card)
     if as_json:
@@ -127,6 +143,37 @@ def evaluate(
     tell(card)
     if output is not None:
         typer.echo(f"\nwritten to {output}")
+
+
+def _refuse_others(
+    fake: Path | None, features: str | None, limit: int | None, unread: list[str], extra: list[str] | None
+) -> None:
+    """Raises SettingsError for what has no effect on merged shards."""
+    given = {"FAKE": fake, "--features": features, "--limit": limit, "--set": extra or None}
+    names = [name for name, value in given.items() if value is not None]
+    names += [f"--{name.replace('_', '-')}" for name in unread]
+    if names:
+        raise SettingsError(
+            f"{names[0]} has no effect with --reference: merged shards are scored by the moments that they hold, in their own size; leave it out"
+        )
+
+
+def _of_shards(
+    shards: str, reference: Path, seed: int, read: dict[str, Any], device: str | None, quiet: bool
+) -> dict[str, Any]:
+    """The card of merged shards."""
+    from augury.shards import distance_to, feature_extractor, stored_moments
+    from augury.training import choose_device
+
+    plan, groups = stored_moments(shards)
+    extractor = feature_extractor(plan.features, plan.shape, choose_device(device or "auto"))
+    display = console.callbacks(quiet)
+    display.begin(extractor.name, False)
+
+    def on_progress(done: int, total: int) -> None:
+        display.amount("images", done, total)
+
+    return distance_to(groups, reference, extractor, plan.shape, seed=seed, on_progress=on_progress, **read).as_dict()
 
 
 def _of_run(

@@ -1,43 +1,174 @@
-"""The commands that generate images with a trained run: `generate` from noise, `translate` from images."""
+"""The commands that generate images with a trained run: `generate` from noise, `translate` from images, `merge` of shards."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from augury.cli.options import Attributes, Drawing, Json, Licence, Seed, Sidecar, Trained, opened, pair, setting
+from augury.cli import console
+from augury.cli.options import (
+    Attributes,
+    Drawing,
+    Json,
+    Licence,
+    Quiet,
+    Seed,
+    Sidecar,
+    Trained,
+    opened,
+    pair,
+    setting,
+)
 from augury.cli.reading import DataOptions, reading, reads_images
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
+    from augury.shards import ShardWork
     from augury.training import Synthesizer
+
+MANY = (
+    "Options for many images: They are written as shards, tar or parquet files whose bytes do not depend on the number of workers. "
+    "Finished shards are skipped. Afterwards: augury merge OUT."
+)
+"""Section of the help."""
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", help="Make every n-th shard only, beginning with shard i: 3/8; for job arrays.", rich_help_panel=MANY
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="local (default: processes of this machine) or ray (the cluster of RAY_ADDRESS).", rich_help_panel=MANY
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Number of workers; default: one for each core.", min=1, rich_help_panel=MANY)
+]
+Written = Annotated[
+    str | None, typer.Option("--format", help="tar (default: WebDataset) or parquet.", rich_help_panel=MANY)
+]
+OfFeatures = Annotated[
+    str | None,
+    typer.Option(
+        "--moments",
+        help="Also store the mean and covariance of these features, such as lite0, for augury evaluate OUT --reference REAL.",
+        rich_help_panel=MANY,
+    ),
+]
 
 
 def generate(
     source: Trained,
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", help="Folder for the class folders; new, or of earlier calls, which it keeps."),
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder for the class folders; new, or of earlier calls, which it keeps. With --count: folder or fsspec address of the "
+            "shards.",
+        ),
     ],
     label: Annotated[list[str] | None, typer.Option(help="The class to generate; repeatable; default: all.")] = None,
     attribute: Attributes = None,
-    number: Annotated[int, typer.Option(help="Number of images of each class.", min=1)] = 16,
+    number: Annotated[int | None, typer.Option(help="Number of images of each class; default: 16.", min=1)] = None,
     start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     seed: Seed = 0,
     truncation: Annotated[float, setting("generate.truncation")] = 1.0,
     sidecar: Sidecar = False,
     licence: Licence = None,
+    count: Annotated[
+        int | None,
+        typer.Option(help="Number of images of all classes together, written as shards.", min=1, rich_help_panel=MANY),
+    ] = None,
+    shard: Shard = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    form: Written = None,
+    passing: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            help="Keep the images that pass this filter of the run, such as agreement; repeatable.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    of_features: OfFeatures = None,
     device: Drawing = "cpu",
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Generate images with a trained run, in one folder per class; (seed, index) always gives the same image.
 
     manifest.jsonl and the metadata of each file name its class, seed and index. README.md is the card of the folder. To test
-    the images: augury prove DATA --with FOLDER.
+    the images: augury prove DATA --with FOLDER. Millions of images: --count N.
     """
+    attributes = dict(pair("--attribute", text) for text in attribute or [])
+    of_many = {
+        "--shard": shard, "--engine": engine, "--workers": workers, "--format": form, "--filter": passing, "--moments": of_features,
+    }  # fmt: skip
+    if count is None:
+        _refuse_given(of_many, "is for many images; give --count too, or leave it out")
+        _generate_files(
+            source,
+            Path(output),
+            label or [],
+            attributes,
+            number,
+            start,
+            seed or 0,
+            truncation,
+            sidecar,
+            licence,
+            device,
+            as_json,
+        )
+        return
+    _refuse_given({"--number": number, "--sidecar": sidecar or None}, "has no effect with --count; leave it out")
+    from augury.shards import generate_shards
+    from augury.training import choose_device
+
+    work = generate_shards(
+        source,
+        output,
+        count,
+        labels=label or (),
+        attributes=attributes,
+        start=start,
+        seed=seed or 0,
+        truncation=truncation,
+        filters=passing or (),
+        features=of_features or "",
+        licence=licence,
+        written=form or "tar",  # type: ignore[arg-type]  # the function refuses other formats
+        share=shard,
+        engine=engine or "local",
+        workers=workers,
+        device=choose_device(device),
+        on_progress=_progress(quiet),
+    )
+    _tell_shards(work, output, as_json)
+
+
+def _generate_files(
+    source: Path,
+    output: Path,
+    labels: list[str],
+    attributes: dict[str, str],
+    number: int | None,
+    start: int,
+    seed: int,
+    truncation: float,
+    sidecar: bool,
+    licence: str | None,
+    device: str,
+    as_json: bool,
+) -> None:
     from augury.files import check_folder_name
     from augury.pipeline.file_generation import MANIFEST, generate_files
     from augury.pipeline.tagged_files import licence_of
@@ -49,14 +180,15 @@ def generate(
             f"{source}: this run has a translator, which does not generate from noise; give it images with: augury translate {source} "
             f"images/ --change {_example(synthesizer)} -o {output}"
         )
+    number = number or 16
     rows = generate_files(
         synthesizer,
         output,
-        labels=label or (),
-        attributes=dict(pair("--attribute", text) for text in attribute or []),
+        labels=labels,
+        attributes=attributes,
         number=number,
         start=start,
-        seed=seed or 0,
+        seed=seed,
         truncation=truncation,
         sidecar=sidecar,
         licence=licence or licence_of(source, synthesizer),
@@ -71,6 +203,34 @@ def generate(
     typer.echo(f"{len(files):,} images in {output} ({each})")
 
 
+def _refuse_given(options: dict[str, Any], reason: str) -> None:
+    """Raises SettingsError for the first option that was given; `reason` completes the message."""
+    for name, value in options.items():
+        if value is not None:
+            raise SettingsError(f"{name} {reason}")
+
+
+def _progress(quiet: bool) -> Callable[[int, int], None]:
+    """Shows (shards done, shards in all) on standard error."""
+    display = console.callbacks(quiet)
+    display.begin("shards", False)
+    return lambda done, total: display.amount("shards", done, total)
+
+
+def _tell_shards(work: ShardWork, output: str, as_json: bool) -> None:
+    """Print what a call has done, and what comes next."""
+    images, plan = sum(manifest["images"] for manifest in work.manifests), work.plan
+    if as_json:
+        names = [name for manifest in work.manifests for name in manifest["files"]]
+        facts = {"folder": output, "shards": plan.shards, "done": len(work.manifests), "images": images, "files": names}
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(
+        f"{len(work.manifests):,} of {plan.shards:,} shards of {plan.size:,} images in {output}: {images:,} images"
+    )
+    typer.echo(f"when all shards are there: augury merge {output}")
+
+
 @reads_images("native size")
 def translate(
     source: Trained,
@@ -78,7 +238,14 @@ def translate(
         Path,
         typer.Argument(help="Images in any supported format: a folder of files, .npz, .csv, …; labels are not needed."),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="New folder for the PNG files and manifest.jsonl.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help="New folder for the PNG files and manifest.jsonl. With --format: folder or fsspec address of the shards.",
+        ),
+    ],
     change: Annotated[
         list[str],
         typer.Option(
@@ -90,37 +257,95 @@ def translate(
     seed: Seed = 0,
     sidecar: Sidecar = False,
     licence: Licence = None,
+    form: Written = None,
+    shard: Shard = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    of_features: OfFeatures = None,
     device: Drawing = "cpu",
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Translate your own images with a trained translator; the same command gives the same images.
 
     Without --size the images must have the size that the translator was trained on. manifest.jsonl names the source of each
     image, with its SHA-256, and the translator. Each file says in its metadata that it is synthetic.
+    Millions of images: --format tar.
     """
-    from augury.pipeline.file_translation import translate_files
-    from augury.pipeline.tagged_files import licence_of
-
     changes: dict[str, str] = {}
     for name, reached in (pair("--change", text) for text in change):
         if changes.setdefault(name, reached) != reached:
             raise SettingsError(
                 f"--change {name}={changes[name]} and {name}={reached} contradict each other; give one of them"
             )
-    translator = opened(source, device)
+    if form is not None:
+        _refuse_given({"--sidecar": sidecar or None}, "has no effect with --format; leave it out")
+        from augury.shards import translate_shards
+        from augury.training import choose_device
+
+        work = translate_shards(
+            source,
+            images,
+            changes,
+            output,
+            seed=seed or 0,
+            features=of_features or "",
+            licence=licence,
+            written=form,  # type: ignore[arg-type]  # the function refuses other formats
+            share=shard,
+            engine=engine or "local",
+            workers=workers,
+            device=choose_device(device),
+            on_progress=_progress(quiet),
+            **reading(data or {}),
+        )
+        _tell_shards(work, output, as_json)
+        return
+    of_many = {"--shard": shard, "--engine": engine, "--workers": workers, "--moments": of_features}
+    _refuse_given(of_many, "is for many images; give --format tar too, or leave it out")
+    from augury.pipeline.file_translation import translate_files
+    from augury.pipeline.tagged_files import licence_of
+
+    translator, folder = opened(source, device), Path(output)
     rows = translate_files(
         translator,
         images,
         changes,
-        output,
+        folder,
         seed=seed or 0,
         sidecar=sidecar,
         licence=licence or licence_of(source, translator),
         **reading(data or {}),
     )
-    files = [str(output / row["file"]) for row in rows]
-    summary = {"files": files, "manifest": str(output / "manifest.jsonl"), "translator": translator.fingerprint}
-    typer.echo(json.dumps(summary) if as_json else f"{len(files):,} images in {output}")
+    files = [str(folder / row["file"]) for row in rows]
+    summary = {"files": files, "manifest": str(folder / "manifest.jsonl"), "translator": translator.fingerprint}
+    typer.echo(json.dumps(summary) if as_json else f"{len(files):,} images in {folder}")
+
+
+def merge(
+    output: Annotated[
+        str,
+        typer.Argument(help="Folder or fsspec address of the shards of augury generate or translate.", metavar="OUT"),
+    ],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Check the shards of generated images by their counts and SHA-256, and write one manifest, the card and the moments.
+
+    Missing and damaged shards are named, with the command that makes them again.
+    """
+    from augury.shards import MANIFEST, merge
+
+    merged = merge(output, on_progress=_progress(quiet))
+    facts = {"folder": output, "manifest": MANIFEST, **{k: v for k, v in merged.manifest.items() if k != "files"}}
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(f"{merged.manifest['images']:,} images in {merged.plan.shards:,} complete shards in {output}")
+    for name, number in merged.manifest["rejected"].items():
+        typer.echo(f"  {number:,} rejected by {name}")
+    if merged.plan.features:
+        typer.echo(f"score them against real images: augury evaluate {output} --reference REAL")
 
 
 def _example(translator: Synthesizer) -> str:

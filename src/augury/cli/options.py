@@ -65,7 +65,7 @@ class VerbGroup(TyperGroup):
 
 
 ORDER = (
-    "run", "inspect", "split", "augment", "train", "generate", "translate", "latent", "evaluate", "prove", "predict",
+    "run", "inspect", "split", "augment", "train", "generate", "translate", "merge", "latent", "evaluate", "prove", "predict",
     "report", "checklist", "explore", "export", "compare", "tune", "track", "settings", "doctor",
 )  # fmt: skip
 """Commands in the order in which a user needs them."""

@@ -72,12 +72,24 @@ def export_parquet(
     """
     target = Path(path).resolve()
     check_file(target, ".parquet", force, sidecar)
-    arrow, parquet = pyarrow()
+    pyarrow()
     rows = rows_of(train, synthetic, originals, target, synthetic_size, background.recipe)
-    texts = [*(rows[0].columns if rows else ()), "provenance"]
+    with atomic_path(target) as temporary:
+        write_parquet(temporary, rows, train.classes)
+    write_card_beside(target, rows, train, background)
+    return export_report(target, rows, originals)
+
+
+def write_parquet(path: Path, rows: Sequence[Row], classes: Sequence[str], columns: Sequence[str] = ()) -> None:
+    """Write `rows`, whose labels are indices into `classes` or -1; without rows, with these further columns.
+
+    The same rows give the same bytes.
+    """
+    arrow, parquet = pyarrow()
+    texts = [*(rows[0].columns if rows else columns), "provenance"]
     features = {
         "image": {"_type": "Image"},
-        "label": {"names": [readable(name) for name in train.classes], "_type": "ClassLabel"},
+        "label": {"names": [readable(name) for name in classes], "_type": "ClassLabel"},
         **{name: {"dtype": "string", "_type": "Value"} for name in texts},
     }
     schema = arrow.schema(
@@ -88,11 +100,9 @@ def export_parquet(
         ],
         metadata={"huggingface": json.dumps({"info": {"features": features}}, ensure_ascii=False)},
     )
-    with atomic_path(target) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for some in _groups(rows):
             writer.write_table(arrow.Table.from_pylist(some, schema=schema))
-    write_card_beside(target, rows, train, background)
-    return export_report(target, rows, originals)
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[dict[str, Any]]]:

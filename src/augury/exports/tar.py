@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from augury.cards import Background
-from augury.exports.rows import NOTHING_MORE, check_file, encoded, export_report, rows_of, write_card_beside
+from augury.exports.rows import NOTHING_MORE, Row, check_file, encoded, export_report, rows_of, write_card_beside
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -68,14 +68,23 @@ def export_tar(
     target = Path(path).resolve()
     check_file(target, ".tar", force, sidecar)
     rows = rows_of(train, synthetic, originals, target, synthetic_size, background.recipe)
-    with atomic_path(target) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
+    with atomic_path(target) as temporary:
+        write_tar(temporary, rows)
+    write_card_beside(target, rows, train, background)
+    return export_report(target, rows, originals)
+
+
+def write_tar(path: Path, rows: Sequence[Row]) -> None:
+    """Write the samples of `rows`; a row whose label is negative has no class. The same rows give the same bytes."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         for row, image in encoded(rows):
-            metadata = {"label": row.class_name, **row.columns, "provenance": row.facts}
+            labelled = row.label >= 0
+            metadata: dict[str, Any] = {"label": row.class_name} if labelled else {}
+            metadata |= {**row.columns, "provenance": row.facts}
             beside = json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
-            for suffix, raw in ((row.suffix, image), (".cls", str(row.label).encode()), (".json", beside)):
+            classes = [(".cls", str(row.label).encode())] if labelled else []
+            for suffix, raw in ((row.suffix, image), *classes, (".json", beside)):
                 member = tarfile.TarInfo(row.name + suffix)
                 member.size, member.mode = len(raw), 0o644
                 archive.addfile(member, io.BytesIO(raw))
             archive.members.clear()  # type: ignore[attr-defined]  # otherwise all members stay in memory
-    write_card_beside(target, rows, train, background)
-    return export_report(target, rows, originals)

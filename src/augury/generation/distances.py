@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from augury.errors import SettingsError
@@ -54,12 +56,12 @@ def near_copy(candidates: Candidates, context: FilterContext) -> Floats:
     """Root mean square pixel distance (0 … 255) to the nearest training image. A translation may resemble its source, so
     its source is left out.
     """
-    real, fake = flat(context.train.images), flat(candidates.images)
-    if candidates.sources is None or len(real) < 2:
-        return np.asarray(context.nearest(fake, real, 1)[1][:, 0] * fake.shape[1] ** -0.5)
-    nearest, distances = context.nearest(fake, real, 2)
+    scale = math.prod(candidates.images.shape[1:]) ** -0.5
+    if candidates.sources is None or len(context.train) < 2:
+        return np.asarray(context.pixels.search(candidates.images, 1)[1][:, 0] * scale)
+    nearest, distances = context.pixels.search(candidates.images, 2)
     own = (nearest[:, 0] == candidates.sources).astype(np.int64)
-    return np.asarray(distances[np.arange(len(fake)), own] * fake.shape[1] ** -0.5)
+    return np.asarray(distances[np.arange(len(own)), own] * scale)
 
 
 def changed(candidates: Candidates, context: FilterContext) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from augury.errors import SettingsError
+from augury.generation.pixel_neighbours import PixelNeighbours
 from augury.images import Codes, Images, LabelledImages
 
 Floats = npt.NDArray[np.float64]
@@ -20,6 +22,8 @@ Keep = npt.NDArray[np.bool_]
 
 FAR = 1000.0
 """Replaces an infinite ratio of distances: an image at distance 0, or with no other to compare with."""
+SOME = 2_000
+"""Of more training images, the usual distances between neighbours are those of this many to all."""
 PAIRS = 4_000_000
 """Distances held at a time: 32 MB."""
 
@@ -134,19 +138,29 @@ class FilterContext:
         """The median feature distance from a training image to its nearest other one; never 0."""
         if len(self.real) < 2:
             return 1.0
-        return float(np.median(self.nearest(self.real, self.real, 2)[1][:, 1])) or 1.0
+        return float(np.median(self.nearest(self.real[sampled(len(self.real))], self.real, 2)[1][:, 1])) or 1.0
+
+    @cached_property
+    def pixels(self) -> PixelNeighbours:
+        """The search of the nearest training images by pixels."""
+        return PixelNeighbours(self.train.images, self.nearest)
 
     @cached_property
     def copy_limit(self) -> float:
         """RMS pixel distance (0 … 255) below which an image counts as a copy. It is the 1st percentile of the distances
-        from each training image to its nearest other one, without exact duplicates.
+        from each training image (or `SOME` of them) to its nearest other one, without exact duplicates.
         """
-        real = flat(self.train.images)
+        real = self.train.images
         if len(real) < 2:
             return 0.0
-        among = self.nearest(real, real, 2)[1][:, 1] * real.shape[1] ** -0.5
+        among = self.pixels.search(real[sampled(len(real))], 2)[1][:, 1] * math.prod(real.shape[1:]) ** -0.5
         apart = among[among > 1e-3]
         return float(np.quantile(apart, 0.01)) if len(apart) else 1e-3
+
+
+def sampled(n: int) -> Codes:
+    """Indices of the images whose nearest neighbours are searched among all `n`: all, or `SOME` at even steps."""
+    return np.linspace(0, n - 1, min(n, SOME)).astype(np.int64)
 
 
 def flat(images: Images) -> npt.NDArray[np.float32]:

@@ -20,6 +20,8 @@ EXTRAS = {
     "explore": "starlette",
     "tune": "optuna",
     "track": "mlflow",
+    "scale": "ray",
+    "index": "faiss",
 }
 """Extra of the package -> a module that comes with it."""
 PACKAGES = ("augury", "torch", "numpy", "scipy", "pillow", "safetensors")

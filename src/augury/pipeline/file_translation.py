@@ -72,11 +72,12 @@ def translate_files(
     SettingsError for a generator that draws from noise, and without changes. DataError for an attribute or value that the
     translator does not know, and for images of another size or mode. RunFolderError when `output` has files in it.
     """
-    _refuse(translator, changes, Path(images), output)
+    refuse_translation(translator, changes, Path(images), output)
+    _refuse_files(output)
     code = translator.changes_of(changes)
     refuse_unread([images], reading)
     data = pictures(images, size=size, fit=fit, **reading)
-    _refuse_other_shape(data, translator.card.shape, Path(images))
+    refuse_other_shape(data, translator.card.shape, Path(images))
     provenance = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
     rows: list[dict[str, Any]] = []
     with atomic_folder(output) as folder:
@@ -97,8 +98,10 @@ def translate_files(
     return rows
 
 
-def _refuse(translator: Synthesizer, changes: Mapping[str, str], images: Path, output: Path) -> None:
-    """Raises the errors of `translate_files` that can be found before any image is read."""
+def refuse_translation(translator: Synthesizer, changes: Mapping[str, str], images: Path, output: Path | None) -> None:
+    """Raises SettingsError and DataError for what is known to be wrong before any image is read, and RunFolderError for an
+    output within the images; `output` is None where it is no path.
+    """
     if not translator.translates:
         raise SettingsError(
             f"this run's recipe, {translator.card.recipe}, generates images from noise and cannot translate; train a translator with: "
@@ -107,13 +110,18 @@ def _refuse(translator: Synthesizer, changes: Mapping[str, str], images: Path, o
     if not changes:
         raise SettingsError("no change is given; name the target value, for example --change young=no")
     translator.changes_of(changes)
-    check_folder_name(output)
-    refuse_within(output, images)
+    if output is not None:
+        check_folder_name(output)
+        refuse_within(output, images)
+
+
+def _refuse_files(output: Path) -> None:
+    """Raises RunFolderError unless `output` is a new or an empty folder."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunFolderError(f"{output}: exists already; choose another folder with -o, or remove it")
 
 
-def _refuse_other_shape(data: LabelledImages, shape: tuple[int, int, int], path: Path) -> None:
+def refuse_other_shape(data: LabelledImages, shape: tuple[int, int, int], path: Path) -> None:
     """Raises DataError unless the images have the translator's mode and size."""
     modes = {1: "grey", 3: "colour"}
     if data.shape[0] != shape[0]:

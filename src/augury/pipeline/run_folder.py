@@ -47,6 +47,8 @@ DAMAGE = (
 OTHERS = {
     "fold-1": "the runs of a cross-validation; give one of them, as {0}/fold-1, or resume all with --folds",
     "judged.json": "a trial of external images, not a run; its report is {0}/report.html",
+    "plan.json": "shards of generated images, not a run; check them with: augury merge {0}, and score them with: augury evaluate {0} "
+    "--reference REAL",
     "comparison.json": "a comparison of recipes; give one of them, as {0}/rpgan",
 }
 """File -> description of a folder that contains it, for the message where a run was expected."""

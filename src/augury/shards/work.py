@@ -1,0 +1,273 @@
+"""Plans of shards from what a user asks for, and the work on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from augury import __version__
+from augury.cards import is_medical
+from augury.data import pictures
+from augury.data.loading import refuse_unread
+from augury.errors import SettingsError
+from augury.exports.parquet import pyarrow
+from augury.pipeline.file_translation import refuse_other_shape, refuse_translation
+from augury.pipeline.tagged_files import licence_of
+from augury.shards.engines import ENGINES
+from augury.shards.filtering import check_filters
+from augury.shards.making import Job, Manifest, write_plan
+from augury.shards.moments import feature_extractor
+from augury.shards.plan import ShardPlan, Share, shard_size
+from augury.shards.store import REMOTE, open_store
+from augury.training import Synthesizer, synthesizer_folder
+
+Written = Literal["tar", "parquet"]
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """What a call did: the plan, and the manifests of its shards, made now or finished before."""
+
+    plan: ShardPlan
+    manifests: tuple[Manifest, ...]
+
+
+def generate_shards(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    count: int,
+    *,
+    labels: Sequence[str] = (),
+    attributes: Mapping[str, str] | None = None,
+    start: int = 0,
+    seed: int = 0,
+    truncation: float = 1.0,
+    filters: Sequence[str] = (),
+    features: str = "",
+    licence: str | None = None,
+    written: Written = "tar",
+    share: Share | str | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    device: str | torch.device = "cpu",
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ShardWork:
+    """Draw many images into shards, whose size depends on `count` and the size of an image alone.
+
+    Image i has the class labels[i mod number of labels] and the noise of (seed, i), so it is the image that `Synthesizer.sample`
+    draws. The bytes of each shard are equal, whatever the engine, the workers and the order. Finished shards are skipped.
+
+    Parameters
+    ----------
+    source
+        Run folder, or the folder of a synthesizer.
+    output
+        Path or fsspec address of a folder; new, or of the same call.
+    count
+        Number of images to draw, of all classes together. Filters reject some of them.
+    labels, attributes
+        Classes (none: all), and one value of each attribute for a generator that is conditioned on attributes.
+    start
+        Index of the first image.
+    seed, truncation
+        As for `Synthesizer.sample`.
+    filters
+        Filters that an image passes, each with its own limit or another. `near_duplicate` compares images of the same shard.
+    features
+        Also store the moments of these features: a name as for `metrics.extractor`; "" for none.
+    licence
+        Licence of the images that the generator was trained on; None for that of its run.
+    written
+        "tar" (WebDataset) or "parquet".
+    share
+        Only every n-th shard, as "3/8"; None for all.
+    engine
+        "local" or "ray".
+    workers
+        Number of workers; None for as many as there is room for.
+    device
+        Device that draws.
+    on_progress
+        Called with (shards done, shards in all) of this call.
+
+    Returns
+    -------
+    The plan and the manifests of the shards.
+
+    Raises
+    ------
+    The errors of `augury.errors`.
+    """
+    folder = synthesizer_folder(source)
+    synthesizer = Synthesizer.load(folder, device)
+    if synthesizer.translates:
+        raise SettingsError(
+            f"{source}: this run has a translator, which does not generate from noise; use augury translate"
+        )
+    if count < 1 or start < 0:
+        raise SettingsError(f"--count {count} --start {start}: draw at least 1 image, from index 0 or a higher one")
+    names = list(dict.fromkeys(labels or synthesizer.card.classes))
+    cells = tuple(tuple(synthesizer.cell(name, attributes or {})) for name in names)
+    synthesizer.sample(
+        [list(cells[0])], seed=seed, indices=[start], truncation=truncation
+    )  # raises before anything is written
+    plan = replace(
+        _plan("generate", source, synthesizer, count, written, licence),
+        start=start,
+        cells=cells,
+        attributes=dict(attributes) if attributes else None,
+        seed=seed,
+        truncation=truncation,
+        filters=tuple(filters),
+        basis=check_filters(filters, Path(source)),
+    )
+    plan = _with_features(plan, features, torch.device(device))
+    named = [*(f"--label={name}" for name in labels), *(f"--attribute={k}={v}" for k, v in (attributes or {}).items())]
+    named += [f"--licence={licence}"] if licence else []
+    options = [f"--count={count}", *named, *_changed(plan), *(f"--filter={name}" for name in filters)]
+    plan = replace(plan, command=("generate", os.fspath(source), *options))
+    job = Job(plan, str(Path(source).resolve()), _absolute(output), str(device))
+    return _work(job, share, engine, workers, on_progress)
+
+
+def translate_shards(
+    source: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    changes: Mapping[str, str],
+    output: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    features: str = "",
+    licence: str | None = None,
+    written: Written = "tar",
+    share: Share | str | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    device: str | torch.device = "cpu",
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    **reading: Any,
+) -> ShardWork:
+    """Translate many images into shards, as `generate_shards` draws them.
+
+    A translation has the class that it reaches, or that of its source where the source has one.
+
+    Parameters
+    ----------
+    source
+        Run folder with a translator, or the folder of one.
+    images
+        Path of the images; every worker reads it.
+    changes
+        Target values: {"young": "no", "label": "woman"}.
+    output, seed, features, licence, written, share, engine, workers, device, on_progress
+        As for `generate_shards`.
+    **reading
+        Options of `augury.data.pictures`.
+
+    Returns
+    -------
+    The plan and the manifests of the shards.
+
+    Raises
+    ------
+    The errors of `augury.errors`.
+    """
+    translator = Synthesizer.load(synthesizer_folder(source), device)
+    refuse_translation(translator, changes, Path(images), None if REMOTE in os.fspath(output) else Path(output))
+    refuse_unread([images], reading)
+    data = pictures(images, **reading)
+    refuse_other_shape(data, translator.card.shape, Path(images))
+    classes = translator.card.classes if "label" in changes else tuple(name for name in data.classes if name)
+    plan = replace(
+        _plan("translate", source, translator, len(data), written, licence),
+        classes=classes,
+        seed=seed,
+        changes=dict(changes),
+        sources=data.fingerprint,
+    )
+    plan = _with_features(plan, features, torch.device(device))
+    options = [*(f"--change={name}={value}" for name, value in changes.items()), f"--format={written}"]
+    options += [f"--licence={licence}"] if licence else []
+    options += [*_changed(replace(plan, written="tar")), *_typed(reading)]
+    plan = replace(plan, command=("translate", os.fspath(source), os.fspath(images), *options))
+    job = Job(plan, str(Path(source).resolve()), _absolute(output), str(device), str(Path(images).resolve()), reading)
+    return _work(job, share, engine, workers, on_progress)
+
+
+def _plan(
+    task: str, source: str | os.PathLike[str], synthesizer: Synthesizer, count: int, written: str, licence: str | None
+) -> ShardPlan:
+    if written == "parquet":
+        pyarrow()
+    elif written != "tar":
+        raise SettingsError(f"--format {written}: shards are written as tar or parquet")
+    card = synthesizer.card
+    return ShardPlan(
+        task,
+        synthesizer.fingerprint,
+        card.recipe,
+        card.steps,
+        licence or licence_of(source, synthesizer),
+        card.shape,
+        card.classes,
+        count,
+        shard_size(count, card.shape),
+        written=written,
+        version=__version__,
+        medical=is_medical(card.data_reading, card.condition_names),
+    )
+
+
+def _with_features(plan: ShardPlan, features: str, device: torch.device) -> ShardPlan:
+    if not features:
+        return plan
+    extractor = feature_extractor(features, plan.shape, device)
+    return replace(plan, features=features, identity=extractor.identity, preprocessing=extractor.preprocessing)
+
+
+def _changed(plan: ShardPlan) -> list[str]:
+    """Options that differ from their defaults, as they are typed."""
+    options = {
+        "start": (plan.start, 0),
+        "seed": (plan.seed, 0),
+        "truncation": (plan.truncation, 1.0),
+        "moments": (plan.features, ""),
+        "format": (plan.written, "tar"),
+    }
+    return [f"--{name}={value}" for name, (value, usual) in options.items() if value != usual]
+
+
+def _typed(reading: Mapping[str, Any]) -> list[str]:
+    """Options about reading images as they are typed."""
+    flags = {"format": "read-as", "columns": "column"}
+    words = []
+    for name, value in reading.items():
+        texts = [f"{key}={own}" for key, own in value.items()] if isinstance(value, Mapping) else [value]
+        texts = [("x" if name == "size" else ",").join(map(str, t)) if isinstance(t, tuple) else t for t in texts]
+        words += [f"--{flags.get(name, name).replace('_', '-')}={text}" for text in texts if text is not None]
+    return words
+
+
+def _absolute(output: str | os.PathLike[str]) -> str:
+    """The output as every worker finds it."""
+    text = os.fspath(output)
+    return text if REMOTE in text else str(Path(text).resolve())
+
+
+def _work(
+    job: Job, share: Share | str | None, engine: str, workers: int | None, on_progress: Callable[[int, int], None]
+) -> ShardWork:
+    if engine not in ENGINES:
+        raise SettingsError(f"--engine {engine}: there is no such engine; choose one of: {', '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers {workers}: give at least 1")
+    chosen = Share.parsed(share) if isinstance(share, str) else share or Share(0, 1)
+    numbers = chosen.numbers(job.plan.shards)
+    write_plan(open_store(job.output), job.plan)
+    manifests = ENGINES[engine](job, numbers, workers, on_progress) if numbers else []
+    return ShardWork(job.plan, tuple(manifests))
