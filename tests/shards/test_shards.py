@@ -193,6 +193,17 @@ def test_the_merged_manifest_states_counts_and_hashes(whole: Path) -> None:
     assert "| a | 150 |" in card and "Indices 0 to 299 of seed 3" in card and "manifest.jsonl" not in card
 
 
+def test_the_card_states_the_licence_and_the_command_repeats_it(generator: Path, tmp_path: Path) -> None:
+    assert (
+        call("generate", generator, "--count", 70, "--licence", "mit", "--workers", 1, "-o", tmp_path / "out")[0] == 0
+    )
+    (tmp_path / "out" / "shard-000001.json").unlink()
+    code, error = call("merge", tmp_path / "out")
+    assert code == 1 and call(*shlex.split(error.rpartition("with: ")[2])[1:], "--workers", 1)[0] == 0
+    assert call("merge", tmp_path / "out")[0] == 0
+    assert "license: mit" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_parquet_shards_hold_the_same_images(generator: Path, whole: Path, tmp_path: Path) -> None:
     code, _ = call(
         "generate",
