@@ -52,6 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i, image in enumerate(data.images[np.flatnonzero(data.labels == code)[:number]]):
             Image.fromarray(image[0]).save(root / "photos" / name / f"{i}.png")
     shutil.copytree(root / "photos" / "cat", root / "new-scanner")
+    np.savez(root / "cmu_faces_64x60.npz", image=np.zeros((3, 60, 64), np.uint8))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr("augury.pipeline.session.CLASSIFIER_STEPS", 5)
@@ -124,6 +125,10 @@ def check_translated(names: dict[str, Any]) -> None:
     assert translated.shape == images.shape and (translated != images).any()
 
 
+def check_faces(names: dict[str, Any]) -> None:
+    assert names["faces"]["image"].shape == (3, 40, 40) and Path("heads.npz").is_file()
+
+
 def check_latent(names: dict[str, Any]) -> None:
     directions, images = names["directions"], names["images"]
     assert [d.name for d in directions.entries] == ["sefa0", "sefa1", "sefa2", "sefa3"] and images.shape[:2] == (2, 5)
@@ -139,6 +144,7 @@ CHECKS = {
     "docs/api.md": check_api,
     "docs/arms.md": check_arms,
     "docs/augment.md": check_augment,
+    "docs/faces.md": check_faces,
     "docs/generation.md": check_translated,
     "docs/guide.md": check_guide,
     "docs/holes.md": check_translated,
