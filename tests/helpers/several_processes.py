@@ -1,0 +1,136 @@
+"""Several processes on this machine that train together, as torchrun starts them, and what a step of each computes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from augury.images import LabelledImages
+from augury.networks import lite0_installed
+from augury.training import ALONE, Plan, World, drop_labels
+from augury.training.distributed import start
+from augury.training.plan import set_up
+from augury.training.recipes import RECIPES
+from tests.helpers import cell_data
+from tests.helpers.training_data import planned, small
+
+Tensors = dict[str, torch.Tensor]
+
+BATCH = 16
+VARIANTS: dict[str, dict[str, Any]] = {
+    "rpgan with all regularisers": {
+        "recipe": "rpgan",
+        "overrides": {"feature_matching": 1.0, "mode_seeking": 0.1, "spectral_control": 0.1, "lecam": 0.3, "simultaneous": False},
+    },
+    "rpgan in two parts": {"recipe": "rpgan", "parts": 2},
+    "dcgan, auxiliary and smoothed": {
+        "recipe": "dcgan",
+        "overrides": {"conditioning": "auxiliary", "label_noise": 0.1, "instance_noise": 0.1, "augment_p": 0.5},
+    },
+    "dcgan, uneven": {"recipe": "dcgan", "batch": 11},
+    "stylegan, path length and mixing": {
+        "recipe": "stylegan",
+        "overrides": {"path_length": 2.0, "style_mixing": 0.9, "width": 4, "latent": 16},
+    },
+    "translator, uneven, with replay": {
+        "recipe": "translator",
+        "batch": 15,
+        "overrides": {"replay": 2, "noise": 4, "mode_seeking": 0.1, "contrast": 0.1},
+        "flips": True,
+    },
+}
+"""Name -> settings of trainings that use every random number and every loss that depends on the whole batch."""
+SMALL = {
+    "r3gan": {"width": 4},
+    "stylegan": {"width": 4, "latent": 16},
+    "flow": {"width": 8},
+    "projected": {"width": 4, "judge_width": 16},
+    "translator": {"width": 8},
+}
+"""Recipe -> settings of networks that are quick to train."""
+
+
+def cases() -> dict[str, dict[str, Any]]:
+    """Name -> settings: every recipe, and the variants."""
+    recipes = {
+        name: {"recipe": name, "overrides": SMALL.get(name, {})}
+        for name in RECIPES
+        if name != "projected" or lite0_installed()
+    }
+    return recipes | VARIANTS
+
+
+def data_of(recipe: str) -> LabelledImages:
+    """Images that the recipe can be trained on."""
+    return cell_data.train(20) if recipe == "translator" else small()
+
+
+def plan_of(recipe: str, batch: int = BATCH, flips: bool = False, parts: int = 1, **settings: Any) -> Plan:
+    """The plan of a case."""
+    from dataclasses import replace
+
+    condition = ("ground",) if recipe == "translator" else ()
+    plan = planned(data_of(recipe), recipe=recipe, batch=batch, condition=condition, **settings)
+    return replace(plan, flips=flips)
+
+
+def stepped(case: dict[str, Any], world: World = ALONE, steps: int = 1) -> Tensors:
+    """The state after a step, the values that it reports, and the gradient of each weight in its last step."""
+    plan, data = plan_of(**case), data_of(case["recipe"])
+    trainer, batches = set_up(plan, drop_labels(plan, data), world=world)
+    trainer.state.extra["parts"].fill_(case.get("parts", 1))
+    result: Tensors = {}
+
+    def keep(network: str) -> Callable[..., None]:
+        def hook(*call: Any) -> None:
+            for name, parameter in trainer.state.networks[network].named_parameters():
+                if parameter.grad is not None:
+                    result[f"gradient.{network}.{name}"] = parameter.grad.clone()
+
+        return hook
+
+    for name, optimiser in trainer.state.optimisers.items():
+        optimiser.register_step_pre_hook(keep(name))
+    for step in range(steps):
+        numbers = trainer.train_step(
+            step, step / 8, lambda number: batches.draw(number, trainer.device, world, trainer.state.parts)
+        )
+    result |= {f"reported.{name}": value for name, value in numbers.items()}
+    return {k: v.cpu().contiguous().clone() for k, v in (result | trainer.state.tensors()).items()}
+
+
+def together(work: Callable[..., None], size: int, *arguments: Any) -> None:
+    """Call `work(world, *arguments)` in `size` processes, and wait for them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_joined, (size, port, work, arguments), nprocs=size)
+
+
+def _joined(rank: int, size: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    work(start(), *arguments)
+
+
+def write_steps(world: World, folder: Path) -> None:
+    """Write what one step of each case leaves in this process."""
+    for name, case in cases().items():
+        save_file(stepped(case, world), folder / f"{name}.{world.rank}.safetensors")
+
+
+def read_steps(folder: Path, name: str, size: int) -> list[Tensors]:
+    """What `write_steps` has written for a case, by rank."""
+    return [load_file(folder / f"{name}.{rank}.safetensors") for rank in range(size)]
