@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from augury.images import LabelledImages
 from augury.networks import lite0_installed
 from augury.training import ALONE, Plan, World, drop_labels
 from augury.training.distributed import start
+from augury.training.pairs import Pairs
 from augury.training.plan import set_up
 from augury.training.recipes import RECIPES
 from tests.helpers import cell_data
@@ -26,7 +29,13 @@ BATCH = 16
 VARIANTS: dict[str, dict[str, Any]] = {
     "rpgan with all regularisers": {
         "recipe": "rpgan",
-        "overrides": {"feature_matching": 1.0, "mode_seeking": 0.1, "spectral_control": 0.1, "lecam": 0.3, "simultaneous": False},
+        "overrides": {
+            "feature_matching": 1.0,
+            "mode_seeking": 0.1,
+            "spectral_control": 0.1,
+            "lecam": 0.3,
+            "simultaneous": False,
+        },
     },
     "rpgan in two parts": {"recipe": "rpgan", "parts": 2},
     "dcgan, auxiliary and smoothed": {
@@ -73,18 +82,39 @@ def data_of(recipe: str) -> LabelledImages:
 
 def plan_of(recipe: str, batch: int = BATCH, flips: bool = False, parts: int = 1, **settings: Any) -> Plan:
     """The plan of a case."""
-    from dataclasses import replace
-
     condition = ("ground",) if recipe == "translator" else ()
     plan = planned(data_of(recipe), recipe=recipe, batch=batch, condition=condition, **settings)
     return replace(plan, flips=flips)
 
 
-def stepped(case: dict[str, Any], world: World = ALONE, steps: int = 1) -> Tensors:
-    """The state after a step, the values that it reports, and the gradient of each weight in its last step."""
+@contextmanager
+def in_double() -> Iterator[None]:
+    """Everything is computed in double precision."""
+    single = torch.Tensor.float
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.Tensor.float = single  # type: ignore[method-assign]
+        torch.set_default_dtype(torch.float32)
+
+
+@in_double()
+def stepped(case: dict[str, Any], world: World = ALONE) -> Tensors:
+    """The state after a step in double precision, the values that it reports, and the gradient of each weight."""
     plan, data = plan_of(**case), data_of(case["recipe"])
     trainer, batches = set_up(plan, drop_labels(plan, data), world=world)
     trainer.state.extra["parts"].fill_(case.get("parts", 1))
+    for network in (*trainer.state.networks.values(), trainer.state.average.module):
+        network.double()
+
+    def draw(number: int) -> Any:
+        batch = batches.draw(number, trainer.device, world, trainer.state.parts)
+        if isinstance(batch, Pairs):
+            return replace(batch, images=batch.images.double(), real=batch.real.double())
+        return batch[0].double(), batch[1]
+
     result: Tensors = {}
 
     def keep(network: str) -> Callable[..., None]:
@@ -97,10 +127,7 @@ def stepped(case: dict[str, Any], world: World = ALONE, steps: int = 1) -> Tenso
 
     for name, optimiser in trainer.state.optimisers.items():
         optimiser.register_step_pre_hook(keep(name))
-    for step in range(steps):
-        numbers = trainer.train_step(
-            step, step / 8, lambda number: batches.draw(number, trainer.device, world, trainer.state.parts)
-        )
+    numbers = trainer.train_step(0, 0.0, draw)
     result |= {f"reported.{name}": value for name, value in numbers.items()}
     return {k: v.cpu().contiguous().clone() for k, v in (result | trainer.state.tensors()).items()}
 
