@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ from safetensors.torch import load_file, save_file
 
 from augury.images import LabelledImages
 from augury.networks import lite0_installed
-from augury.training import ALONE, Plan, World, drop_labels
+from augury.training import ALONE, Plan, World, drop_labels, train_plan
 from augury.training.distributed import start
 from augury.training.pairs import Pairs
 from augury.training.plan import set_up
 from augury.training.recipes import RECIPES
+from augury.training.train_state import TrainState
 from tests.helpers import cell_data
 from tests.helpers.training_data import planned, small
 
@@ -101,8 +103,8 @@ def in_double() -> Iterator[None]:
 
 
 @in_double()
-def stepped(case: dict[str, Any], world: World = ALONE) -> Tensors:
-    """The state after a step in double precision, the values that it reports, and the gradient of each weight."""
+def stepped(case: dict[str, Any], world: World = ALONE, steps: int = 1) -> Tensors:
+    """The state after some steps in double precision, the values that the last one reports, and its gradient of each weight."""
     plan, data = plan_of(**case), data_of(case["recipe"])
     trainer, batches = set_up(plan, drop_labels(plan, data), world=world)
     trainer.state.extra["parts"].fill_(case.get("parts", 1))
@@ -127,7 +129,8 @@ def stepped(case: dict[str, Any], world: World = ALONE) -> Tensors:
 
     for name, optimiser in trainer.state.optimisers.items():
         optimiser.register_step_pre_hook(keep(name))
-    numbers = trainer.train_step(0, 0.0, draw)
+    for step in range(steps):
+        numbers = trainer.train_step(step, step / 100, draw)
     result |= {f"reported.{name}": value for name, value in numbers.items()}
     return {k: v.cpu().contiguous().clone() for k, v in (result | trainer.state.tensors()).items()}
 
@@ -156,6 +159,46 @@ def write_steps(world: World, folder: Path) -> None:
     """Write what one step of each case leaves in this process."""
     for name, case in cases().items():
         save_file(stepped(case, world), folder / f"{name}.{world.rank}.safetensors")
+
+
+ADAPTIVE = {"recipe": "stylegan", "overrides": {"width": 4, "latent": 16, "ada_images": 1000, "ada_target": 0.05}}
+"""A training in which the probability of augmentation moves within few steps."""
+
+
+def write_adaptive(world: World, folder: Path) -> None:
+    """Write the state after steps in which the probability of augmentation moves."""
+    save_file(stepped(ADAPTIVE, world, steps=9), folder / f"adaptive.{world.rank}.safetensors")
+
+
+def write_recovered(world: World, folder: Path) -> None:
+    """Train in the folder of the first process, while the last one runs out of memory in one step, and later cannot decompose
+    a matrix. Write the generator, the messages and the files of each process.
+    """
+    calls, backward, plan, data = itertools.count(), TrainState.backward, plan_of("dcgan", steps=12), small()
+
+    def failing(state: TrainState, loss: torch.Tensor) -> None:
+        call = next(calls)
+        if world.rank == world.size - 1 and call == 5:
+            raise torch.OutOfMemoryError("no room")
+        if world.rank == world.size - 1 and call == 30:
+            raise torch.linalg.LinAlgError("no decomposition")
+        backward(state, loss)
+
+    TrainState.backward = failing  # type: ignore[method-assign]
+    events: list[str] = []
+    own = folder / f"files-{world.rank}"
+    own.mkdir()
+    synthesizer = train_plan(
+        plan,
+        data,
+        own if world.rank == 0 else None,
+        assess=lambda generator: {"kid": 0.5, "kid_error": 0.1} if world.rank == 0 else {},
+        world=world,
+        on_event=events.append,
+    )
+    weights = {name: value.contiguous() for name, value in synthesizer.generator.state_dict().items()}
+    save_file(weights, folder / f"recovered.{world.rank}.safetensors")
+    (folder / f"events-{world.rank}.txt").write_text("\n".join(events))
 
 
 def read_steps(folder: Path, name: str, size: int) -> list[Tensors]:

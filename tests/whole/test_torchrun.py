@@ -107,7 +107,10 @@ def test_the_trial_is_shared_and_the_verdict_is_that_of_one_process(data: Path, 
     ("words", "message"),
     [
         (["generate", "runs/none", "-o", "x"], "augury generate works in one process, and torchrun has started 2"),
-        (["train", "-o", "{folder}", "--set", "train.batch=3", "--steps", "2"], "2 processes that share a batch need at least 4"),
+        (
+            ["train", "-o", "{folder}", "--set", "train.batch=3", "--steps", "2"],
+            "2 processes that share a batch need at least 4",
+        ),
     ],
 )
 def test_a_mistake_is_reported_once(words: list[str], message: str, data: Path, tmp_path: Path) -> None:

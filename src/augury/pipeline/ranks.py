@@ -25,6 +25,7 @@ from augury.settings import RunSettings
 from augury.training import ALONE, World
 from augury.training.distributed import start, watching
 from augury.training.failure_watch import PeerError
+from augury.training.micro_batches import refuse_processes
 from augury.validation import validated
 
 Data = LabelledImages | str | os.PathLike[str] | None
@@ -112,6 +113,12 @@ def call(task: str, session: Session, **values: Any) -> World:
     }
     world.share({"task": task, "inputs": inputs, "values": values})
     return world
+
+
+def check_batch(images: int | None) -> None:
+    """Raise SettingsError when a batch of so many images is too small for the processes; None: not decided yet."""
+    if _leading and images is not None:
+        refuse_processes(images, _leading[0].size)
 
 
 def help_first(world: World, data: Data) -> None:

@@ -123,6 +123,7 @@ def train(session: Session) -> None:
         )
     assess = monitor(session, plan)
     judges = session.column_classifiers if plan.rule.semantic else ()
+    ranks.check_batch(plan.batch)
     world = ranks.call("train", session, plan=plan.as_dict(), apart=assess.apart)
     with track(session, plan) as on_progress:
         synthesizer = training.train_plan(
@@ -369,6 +370,7 @@ def advance(session: Session, last: str, seconds: float | None = None, further: 
             "generate, or set train.unconditional=false"
         )
     preflight(session, needed)
+    ranks.check_batch(session.settings.train.batch)
     if session.target is not None and session.target.test is None:
         needed -= {"prove", "classifier", "report"}
         for stale in ("verdict.json", "classifier", "report.html"):

@@ -253,10 +253,9 @@ def start() -> World:
         raise SettingsError("this build of PyTorch has no torch.distributed; run without torchrun")
     backend = "cpu:gloo,cuda:nccl" if use_own_gpu(int(os.environ.get("LOCAL_RANK", "0"))) else "gloo"
     try:
-        store, rank, size = next(dist.rendezvous("env://", timeout=JOINING))
-        dist.init_process_group(
-            backend, store=dist.PrefixStore("augury", store), rank=rank, world_size=size, timeout=WAITING
-        )
+        shared, rank, size = next(dist.rendezvous("env://", timeout=JOINING))
+        store = dist.PrefixStore(f"augury {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", shared)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAITING)
     except (RuntimeError, ValueError) as error:
         raise SettingsError(
             f"the {os.environ['WORLD_SIZE']} processes do not come together at {os.environ['MASTER_ADDR']}:"
