@@ -114,13 +114,11 @@ def train(session: Session) -> None:
         return use_pipeline(session, plan)
     session.saw("generator", generator_images, s.train.start_from)
     if s.train.unlabelled:
-        summary = {"folder": s.train.unlabelled, "images": len(session.unlabelled), "used": len(session.beside)}
-        summary["left_out"] = session.left_out
+        images, used, left_out = len(session.unlabelled), len(session.beside), session.left_out
+        summary = {"folder": s.train.unlabelled, "images": images, "used": used, "left_out": left_out}
         write_json(folder / "unlabelled.json", summary)
-        away = ", ".join(f"{n:,} like the {name} split" for name, n in summary["left_out"].items())
-        session.callbacks.note(
-            f"{summary['used']:,} of {summary['images']:,} unlabelled images train the generator; left out: {away}"
-        )
+        away = ", ".join(f"{n:,} like the {name} split" for name, n in left_out.items())
+        session.callbacks.note(f"{used:,} of {images:,} unlabelled images train the generator; left out: {away}")
     assess = monitor(session, plan)
     judges = session.column_classifiers if plan.rule.semantic else ()
     ranks.check_batch(plan.batch)

@@ -123,7 +123,7 @@ class World:
         length = self.summed(torch.tensor([float(len(flat))], device=self.device))
         assert length.item() == self.size * len(flat), "the processes have gradients of different parameters"
         self._run(dist.all_reduce, flat)
-        for gradient, piece in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):
+        for gradient, piece in zip(gradients, torch.split(flat, [each.numel() for each in gradients]), strict=True):
             gradient.copy_(piece.view(gradient.shape))
 
     def summed(self, values: torch.Tensor) -> torch.Tensor:
@@ -251,10 +251,13 @@ def start() -> World:
         return ALONE
     if not dist.is_available():
         raise SettingsError("this build of PyTorch has no torch.distributed; run without torchrun")
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
     backend = "cpu:gloo,cuda:nccl" if use_own_gpu(int(os.environ.get("LOCAL_RANK", "0"))) else "gloo"
     try:
-        shared, rank, size = next(dist.rendezvous("env://", timeout=JOINING))
-        store = dist.PrefixStore(f"augury {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", shared)
+        shared, rank, size = next(rendezvous("env://", timeout=JOINING))
+        store = PrefixStore(f"augury {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", shared)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAITING)
     except (RuntimeError, ValueError) as error:
         raise SettingsError(
@@ -267,4 +270,6 @@ def start() -> World:
 
 def watching(world: World, number: int) -> FailureWatch:
     """A watch over the processes of a world; `number` counts the watches of this process."""
-    return FailureWatch(dist.PrefixStore(f"watch {number}", world.store), world.rank, world.size)
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    return FailureWatch(PrefixStore(f"watch {number}", world.store), world.rank, world.size)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from augury.errors import TrainingError
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch._C._distributed_c10d import Store
 
 BEAT = 1.0
 """Seconds between two signs of life."""
