@@ -451,7 +451,7 @@ def test_an_autoencoder_is_shown_images_as_they_are() -> None:
 def test_no_memory_at_all_ends_with_a_remedy(monkeypatch) -> None:
     data, events, plan = small(), [], planned(small(), recipe="dcgan", steps=4)
 
-    def full(self, step, device):
+    def full(self, step, device, *processes):
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(BatchLoader, "draw", full)

@@ -33,9 +33,44 @@ class Joined:
         return torch.cat([draw(count, own, generator=s, device=s.device).cpu() for s in self.streams], dim=1)
 
 
-Source = torch.Generator | ImageDraws | Joined
-"""The source of a policy's random numbers: one stream for a batch, one for each of several batches, or separate numbers
-for each image.
+@dataclass(frozen=True)
+class Selected:
+    """The stream of a batch of `total` images, for those of them at `rows` int64 [R]: each draws what it would draw in the
+    batch. Several batches, one after another, have the same rows.
+    """
+
+    stream: torch.Generator
+    rows: Tensor
+    total: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers are drawn."""
+        return self.stream.device
+
+    def uniform(self, count: int, n: int) -> Tensor:
+        """[count, n] in [0, 1)."""
+        return self._drawn(torch.rand, count, n)
+
+    def normal(self, count: int, n: int) -> Tensor:
+        """[count, n], mean 0 and deviation 1."""
+        return self._drawn(torch.randn, count, n)
+
+    def field(self, shape: Sequence[int]) -> Tensor:
+        """Normal numbers of `shape` [n, …]."""
+        batches = shape[0] // len(self.rows)
+        drawn = torch.randn(batches, self.total, *shape[1:], generator=self.stream, device=self.device)
+        return drawn[:, self.rows.to(self.device)].flatten(0, 1)
+
+    def _drawn(self, draw: Callable[..., Tensor], count: int, n: int) -> Tensor:
+        batches = n // len(self.rows)
+        drawn = draw(count, batches * self.total, generator=self.stream, device=self.device)
+        return drawn.view(count, batches, self.total)[:, :, self.rows.to(self.device)].reshape(count, n)
+
+
+Source = torch.Generator | ImageDraws | Joined | Selected
+"""The source of a policy's random numbers: one stream for a batch, one for each of several batches, separate numbers for
+each image, or those of some images of a batch.
 """
 
 
@@ -55,16 +90,23 @@ def normal(images: Tensor, source: Source, count: int) -> Tensor:
     """[count, N], mean 0 and deviation 1, at least float32."""
     if isinstance(source, ImageDraws):
         return sent(source.normal(count), images.device)
-    if isinstance(source, Joined):
+    if isinstance(source, Joined | Selected):
         return sent(source.normal(count, len(images)), images.device)
     return sent(torch.randn(count, len(images), generator=source, device=source.device), images.device)
+
+
+def like(images: Tensor, source: torch.Generator | Selected) -> Tensor:
+    """Normal numbers of the shape of `images`, of mean 0 and deviation 1."""
+    if isinstance(source, Selected):
+        return source.field(images.shape).to(images.device)
+    return torch.randn(images.shape, generator=source).to(images.device)
 
 
 def numbers(n: int, source: Source, count: int) -> Tensor:
     """[count, n] in [0, 1), on the device of the source."""
     if isinstance(source, ImageDraws):
         return source.uniform(count)
-    if isinstance(source, Joined):
+    if isinstance(source, Joined | Selected):
         return source.uniform(count, n)
     return torch.rand(count, n, generator=source, device=source.device)
 

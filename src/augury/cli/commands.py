@@ -32,7 +32,9 @@ from augury.cli.options import (
     TrialClassifier,
     VerbGroup,
     classifiers,
+    first_process,
     pair,
+    processes,
     registers,
     setting,
     settled,
@@ -61,6 +63,8 @@ app = typer.Typer(
 )
 
 command = registers(app)
+IN_PROCESSES = ("run", "train")
+"""Commands that several processes started by torchrun share."""
 
 
 def _version(requested: bool) -> None:
@@ -71,11 +75,19 @@ def _version(requested: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Options that come before a command."""
+    if context.invoked_subcommand not in IN_PROCESSES and (started := processes()) > 1:
+        if os.environ.get("RANK") != "0":
+            raise SystemExit(1)
+        raise SettingsError(
+            f"augury {context.invoked_subcommand} works in one process, and torchrun has started {started}; start it without "
+            f"torchrun. {' and '.join(IN_PROCESSES)} work in several"
+        )
 
 
 app.add_typer(latent, name="latent")
@@ -230,36 +242,39 @@ def way(
     as_json: Json = False,
 ) -> None:
     """`run` and `train`: from the data to the report, or to the synthesizer."""
-    sections = {
-        "data": (data or {}) | without_none(target=target and str(Path(target).resolve())),
-        "train": without_none(
-            recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled, track=track
-        )
-        | _length(steps, budget),
-        "generate": without_none(sampling_strategy=sampling_strategy and value(sampling_strategy)),
-        "prove": without_none(flips=flips) | classifiers(classifier, judge_size),
-    }
-    weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
-    limit = _time(time, quick, {"steps": steps, "budget": budget}, extra)
-    if quick:
-        sections = {name: QUICK.get(name, {}) | own for name, own in (QUICK | sections).items()}
-    overrides = without_none(loss=loss, label_smoothing=label_smoothing) | weights
-    if overrides:
-        sections["train"] |= {"overrides": overrides}
-    if condition is not None:
-        sections["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
-    until = "train" if context.info_name == "train" else "report"
-    top = without_none(seed=seed, device=device)
-    if folds is not None:
-        _cross_validated(path, output, folds, sections, top, config, extra, limit, quiet, as_json)
-        return
-    run = work(path, output, until, quiet, extra, sections, top, config, limit, quick)
-    if until == "report":
-        console.tell(run, as_json)
-    else:
-        synthesizer_path = str(run / "synthesizer")
-        facts = {"run": str(run.path), "synthesizer": synthesizer_path, **console.skipped(run)}
-        typer.echo(json.dumps(facts) if as_json else synthesizer_path)
+    with first_process() as first:
+        if not first:
+            return
+        sections = {
+            "data": (data or {}) | without_none(target=target and str(Path(target).resolve())),
+            "train": without_none(
+                recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled, track=track
+            )
+            | _length(steps, budget),
+            "generate": without_none(sampling_strategy=sampling_strategy and value(sampling_strategy)),
+            "prove": without_none(flips=flips) | classifiers(classifier, judge_size),
+        }
+        weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
+        limit = _time(time, quick, {"steps": steps, "budget": budget}, extra)
+        if quick:
+            sections = {name: QUICK.get(name, {}) | own for name, own in (QUICK | sections).items()}
+        overrides = without_none(loss=loss, label_smoothing=label_smoothing) | weights
+        if overrides:
+            sections["train"] |= {"overrides": overrides}
+        if condition is not None:
+            sections["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
+        until = "train" if context.info_name == "train" else "report"
+        top = without_none(seed=seed, device=device)
+        if folds is not None:
+            _cross_validated(path, output, folds, sections, top, config, extra, limit, quiet, as_json)
+            return
+        run = work(path, output, until, quiet, extra, sections, top, config, limit, quick)
+        if until == "report":
+            console.tell(run, as_json)
+        else:
+            synthesizer_path = str(run / "synthesizer")
+            facts = {"run": str(run.path), "synthesizer": synthesizer_path, **console.skipped(run)}
+            typer.echo(json.dumps(facts) if as_json else synthesizer_path)
 
 
 def _cross_validated(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -338,6 +340,20 @@ def work(
     from augury.pipeline.stages import run as pipeline
 
     return pipeline(path, folder, settings=settings, until=until, time=time, callbacks=callbacks)
+
+
+def processes() -> int:
+    """The number of processes that torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def first_process() -> AbstractContextManager[bool]:
+    """A context that gives True in the process that does the work, and False in those that have helped it."""
+    if processes() == 1:
+        return nullcontext(True)
+    from augury.pipeline.ranks import only_first
+
+    return only_first()
 
 
 def again(

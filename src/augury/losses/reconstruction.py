@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 
-def negative_likelihood(images: torch.Tensor, restored: torch.Tensor) -> torch.Tensor:
+def negative_likelihood(
+    images: torch.Tensor, restored: torch.Tensor, mean: Callable[[torch.Tensor], torch.Tensor] = torch.mean
+) -> torch.Tensor:
     """D/2 · log(mean squared error), in nats per image of D numbers.
 
     It is a normal likelihood with the optimal variance for the batch, so that it needs no weight relative to the
@@ -15,13 +19,15 @@ def negative_likelihood(images: torch.Tensor, restored: torch.Tensor) -> torch.T
     ----------
     images, restored : Tensor
         [N, C, H, W].
+    mean : callable
+        The mean over the batch, of which these images may be a part.
 
     Returns
     -------
     Tensor
         Scalar.
     """
-    error = (images - restored).square().mean()
+    error = mean((images - restored).square())
     return images[0].numel() / 2 * torch.log(error + 1e-8)
 
 

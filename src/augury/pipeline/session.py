@@ -139,25 +139,24 @@ class Session:
             on_note=self.callbacks.note,
         )
 
-    @cached_property
+    @property
     def beside(self) -> Images:
-        """The unlabelled images that are no near-duplicates of held-out images, uint8 [N, C, H, W].
+        """The unlabelled images that are no near-duplicates of held-out images, uint8 [N, C, H, W]."""
+        return self._apart[0]
 
-        Writes their number to train/unlabelled.json.
-        """
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Split -> number of unlabelled images that resemble its images and are not used."""
+        return self._apart[1]
+
+    @cached_property
+    def _apart(self) -> tuple[Images, dict[str, int]]:
         unlabelled = self.unlabelled
         if not len(unlabelled):
-            return unlabelled
+            return unlabelled, {}
         held_out = {name: self.splits[name].images for name in ("validation", "test")}
         used, left_out = apart_from(unlabelled, held_out, self.splits["train"].images, mirrored=self.flips)
-        summary = {
-            "folder": self.settings.train.unlabelled,
-            "images": len(unlabelled),
-            "used": int(used.sum()),
-            "left_out": left_out,
-        }
-        write_json(self.run / "train" / "unlabelled.json", summary)
-        return np.ascontiguousarray(unlabelled[used])
+        return np.ascontiguousarray(unlabelled[used]), left_out
 
     @cached_property
     def generator_images(self) -> LabelledImages:

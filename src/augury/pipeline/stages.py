@@ -22,7 +22,7 @@ from augury.durations import duration
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import LabelledImages
-from augury.pipeline import domains, scorecard
+from augury.pipeline import domains, ranks, scorecard
 from augury.pipeline.cards import CHANGING, background, write_cards
 from augury.pipeline.cost import plan_run
 from augury.pipeline.display import showing
@@ -114,12 +114,15 @@ def train(session: Session) -> None:
         return use_pipeline(session, plan)
     session.saw("generator", generator_images, s.train.start_from)
     if s.train.unlabelled:
-        summary = read_json(folder / "unlabelled.json")
-        away = ", ".join(f"{n:,} like the {name} split" for name, n in summary["left_out"].items())
-        session.callbacks.note(
-            f"{summary['used']:,} of {summary['images']:,} unlabelled images train the generator; left out: {away}"
-        )
+        images, used, left_out = len(session.unlabelled), len(session.beside), session.left_out
+        summary = {"folder": s.train.unlabelled, "images": images, "used": used, "left_out": left_out}
+        write_json(folder / "unlabelled.json", summary)
+        away = ", ".join(f"{n:,} like the {name} split" for name, n in left_out.items())
+        session.callbacks.note(f"{used:,} of {images:,} unlabelled images train the generator; left out: {away}")
     assess = monitor(session, plan)
+    judges = session.column_classifiers if plan.rule.semantic else ()
+    ranks.check_batch(plan.batch)
+    world = ranks.call("train", session, plan=plan.as_dict(), apart=assess.apart)
     with track(session, plan) as on_progress:
         synthesizer = training.train_plan(
             plan,
@@ -128,7 +131,8 @@ def train(session: Session) -> None:
             checkpoint_every=s.train.checkpoint_every,
             assess=assess,
             apart=assess.apart,
-            judges=session.column_classifiers if plan.rule.semantic else (),
+            judges=judges,
+            world=world,
             on_progress=on_progress,
             on_event=session.callbacks.note,
         )
@@ -213,8 +217,10 @@ def prove(session: Session) -> None:
     elif not session.translates:  # trials about empty cells have no such arm
         session.callbacks.note(f"no arm starts from the discriminator: {layers}")
     cache = load_cache(file, inputs, s.prove, session.splits["test"], session.callbacks, others)
+    images = trial_inputs(session)
+    world = ranks.call("prove", session, results=cache.results)
     verdict = proof.prove(
-        **trial_inputs(session), results=cache.results, on_result=cache.keep, on_note=session.callbacks.note
+        **images, results=cache.results, world=world, on_result=cache.keep, on_note=session.callbacks.note
     )
     write_json(session.run / "verdict.json", cache.with_earlier_look(verdict).as_dict())
 
@@ -362,6 +368,7 @@ def advance(session: Session, last: str, seconds: float | None = None, further: 
             "generate, or set train.unconditional=false"
         )
     preflight(session, needed)
+    ranks.check_batch(session.settings.train.batch)
     if session.target is not None and session.target.test is None:
         needed -= {"prove", "classifier", "report"}
         for stale in ("verdict.json", "classifier", "report.html"):
@@ -408,6 +415,9 @@ def run(
 
     After an interruption or an error, finished work is kept, and the same call resumes.
 
+    In several processes that torchrun has started, each makes the same call. They share the training of the generator and the
+    trainings of the trial; the first process does the rest, and it alone writes and reports progress.
+
     Parameters
     ----------
     data
@@ -451,12 +461,14 @@ def run(
     if time is not None and (lengths := {"steps", "budget"} & options.keys()):
         raise SettingsError(f"time sets the number of steps, and so does {min(lengths)}; give one of them")
     limit = None if time is None else duration(time)
-    with (
-        showing(verbose, callbacks) as shown,
-        opened(data, folder, settings=settings, seed=seed, callbacks=shown) as session,
-    ):
-        advance(session, until, limit)
-    return session.run
+    with ranks.only_first(data) as first:
+        if first:
+            with (
+                showing(verbose, callbacks) as shown,
+                opened(data, folder, settings=settings, seed=seed, callbacks=shown) as session,
+            ):
+                advance(session, until, limit)
+    return Run(folder)
 
 
 @contextmanager

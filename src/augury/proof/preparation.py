@@ -22,7 +22,7 @@ from augury.proof.learners import Learner
 from augury.proof.operating_point import operating_point
 from augury.proof.trainings import NO_HOLES, Trainings
 from augury.settings import BALANCED, ProveSettings
-from augury.training import PretrainedBackbone
+from augury.training import ALONE, PretrainedBackbone, World
 
 NONE_ACCEPTED = "no image for an empty cell was accepted"
 """The reason, for messages, why a trial does not study the empty cells that it has."""
@@ -77,6 +77,7 @@ def prepare(
     target: AnyImages | None = None,
     own_size: Splits | None = None,
     results: MutableMapping[str, Any] | None = None,
+    world: World = ALONE,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Prepared:
@@ -136,6 +137,7 @@ def prepare(
             flips=flips,
             device=device,
             results=results,
+            world=world,
             on_result=on_result,
             trial_seed=seed,
         ),
@@ -167,6 +169,7 @@ def prepare(
         target=target,
         unlabelled=None if unlabelled is None else at_size(unlabelled, choice.splits.size).images,
         seed=seed,
+        world=world,
     )
     arms = trainings.select((*settings.arms, *trainings.of_further_sources()))
     settings = settings.model_copy(update={"arms": arms})
@@ -187,6 +190,7 @@ def _contest(
     flips: bool,
     device: torch.device,
     results: MutableMapping[str, Any],
+    world: World,
     on_result: Callable[[int, int, str], None],
     trial_seed: int,
 ) -> list[dict[str, Any]]:
@@ -202,6 +206,7 @@ def _contest(
         validation=splits.validation,
         classifier=model,
         seed=trial_seed,
+        world=world,
     )
     return trainings.measured(f"classifier/{name}", arm, 0.0, seeds, splits.validation)
 

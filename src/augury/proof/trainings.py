@@ -31,7 +31,7 @@ from augury.proof.train_config import TrainConfig
 from augury.randomness import derived_seed, rng
 from augury.settings import ProveSettings
 from augury.stored import Joined
-from augury.training import PretrainedBackbone
+from augury.training import ALONE, PretrainedBackbone, World
 
 SEARCH_RATIO = 0.25
 """Synthetic images per real image while rate and decay are chosen. The ratio is chosen afterwards."""
@@ -87,6 +87,8 @@ class Trainings:
         All images without labels, uint8 [U, C, H, W]; None: those with a confident class, in `extra`.
     seed
         Seed of the trial, from which those of the trainings are drawn.
+    world
+        The processes that share the trainings of each arm, with the same results in all of them.
     """
 
     train: LabelledImages
@@ -108,6 +110,7 @@ class Trainings:
     target: Images | None = None
     unlabelled: Images | None = None
     seed: int = 0
+    world: World = ALONE
     _composed: dict[str, Composition] = field(default_factory=dict, init=False)
     _choices: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
@@ -223,18 +226,31 @@ class Trainings:
         self, prefix: str, arm: str, config: TrainConfig, seeds: Sequence[int], part: LabelledImages
     ) -> list[dict[str, Any]]:
         lacking = [seed for seed in seeds if f"{prefix}/{seed}" not in self.results]
-        trains = [self.train_part(arm, seed) for seed in lacking]
+        own = lacking[self.world.rank :: self.world.size]
+        trains = [self.train_part(arm, seed) for seed in own]
         also = None if part is self.validation else self.validation
         images: Any = part.images if also is None else Joined(part.images, also.images)
-        ready = self._fitted(arm).predicted(trains, config, lacking, images) if lacking else iter(())
+        ready = self._fitted(arm).predicted(trains, config, own, images) if own else iter(())
         for seed in seeds:
             name = f"{prefix}/{seed}"
+            if seed in lacking and seed not in own:
+                continue
             if name not in self.results:
                 p = next(ready)
                 self.results[name] = self._measures(part.labels, p[: len(part)], also, p[len(part) :])
             self.done += 1
             self.on_result(self.done, name)
+        of_others = self._of_other_processes({f"{prefix}/{seed}" for seed in own}) if lacking else {}
+        for name, measured in of_others.items():
+            self.results[name] = measured
+            self.done += 1
+            self.on_result(self.done, name)
         return [self.results[f"{prefix}/{seed}"] for seed in seeds]
+
+    def _of_other_processes(self, own: set[str]) -> dict[str, Any]:
+        """The results of the other processes, in exchange for those of this one."""
+        every = self.world.shared({name: self.results[name] for name in own}) if self.world.size > 1 else {}
+        return {name: measured for name, measured in every.items() if name not in own}
 
     def _measures(
         self, labels: Codes, p: Floats, validation: LabelledImages | None, p_validation: Floats

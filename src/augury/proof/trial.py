@@ -29,7 +29,7 @@ from augury.proof.trainings import Trainings
 from augury.randomness import derived_seed
 from augury.sentences import TEST_MORE
 from augury.settings import ProveSettings
-from augury.training import PretrainedBackbone
+from augury.training import ALONE, PretrainedBackbone, World
 from augury.verdict import Verdict
 
 
@@ -55,6 +55,7 @@ def prove(
     target: AnyImages | None = None,
     own_size: Splits | None = None,
     results: MutableMapping[str, Any] | None = None,
+    world: World = ALONE,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
@@ -114,6 +115,8 @@ def prove(
     results
         Cache: name of a training -> its metrics. The trial skips trainings that it contains and adds new ones. An
         interrupted trial can thus resume.
+    world
+        The processes that share the trainings; each makes this call with the same images and results.
     on_result
         Called as `on_result(done, total, name)` after each training.
     on_note
@@ -153,6 +156,7 @@ def prove(
         target=target,
         own_size=own_size,
         results=results,
+        world=world,
         on_result=on_result,
         on_note=on_note,
     )

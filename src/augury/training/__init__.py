@@ -15,6 +15,7 @@ from augury.training.batches import as_float, as_uint8
 from augury.training.card import Card
 from augury.training.critic import PretrainedBackbone, discriminator, feature_network, lacks_layers, layers
 from augury.training.devices import choose_device, choose_precision, devices, keep_memory, out_of_memory, placed
+from augury.training.distributed import ALONE, World
 from augury.training.fixed_batches import in_fixed_batches
 from augury.training.latent import slerp
 from augury.training.latent_space import Encoder, LatentImages, LatentSpace, encoder, path_pairs
@@ -28,6 +29,7 @@ from augury.training.tables import TableSynthesizer, train_table
 from augury.training.transfer import fingerprint
 
 __all__ = [
+    "ALONE",
     "Assess",
     "Card",
     "Encoder",
@@ -39,6 +41,7 @@ __all__ = [
     "SourceSampler",
     "Synthesizer",
     "TableSynthesizer",
+    "World",
     "as_float",
     "as_uint8",
     "checkpoints",

@@ -22,6 +22,7 @@ from augury.losses import (
 from augury.networks import ConditionEmbedding
 from augury.networks.discriminator import Features
 from augury.training.augment_pipe import AugmentPipe
+from augury.training.distributed import ALONE, World
 from augury.training.micro_batches import Draw, MicroBatch, draw_micro_batches, means
 from augury.training.protocols import AuxiliaryDiscriminator, ConditionallyNormed, Discriminator, Generator, Styled
 from augury.training.recipes import Recipe
@@ -55,6 +56,7 @@ class AdversarialTrainer:
         device: torch.device,
         precision: str,
         rarity: torch.Tensor | None = None,
+        world: World = ALONE,
     ) -> None:
         if recipe.loss not in ADVERSARIAL_LOSSES:
             raise SettingsError(f"there is no loss '{recipe.loss}'; choose one of: {', '.join(ADVERSARIAL_LOSSES)}")
@@ -69,7 +71,7 @@ class AdversarialTrainer:
                 "spectral_control holds conditional norms, but this generator has none; use recipe rpgan or dcgan, with "
                 "conditional_norm=true"
             )
-        self.state = TrainState({"generator": generator, "discriminator": discriminator}, recipe, device)
+        self.state = TrainState({"generator": generator, "discriminator": discriminator}, recipe, device, world)
         self.generator, self.discriminator = cast(Generator, generator), cast(Discriminator, discriminator)
         classifies = isinstance(discriminator, AuxiliaryDiscriminator) and discriminator.auxiliary
         self.classifier = cast(AuxiliaryDiscriminator, discriminator) if classifies else None
@@ -106,7 +108,7 @@ class AdversarialTrainer:
         for number in range(step * recipe.critic_steps, last + 1):
             reports: list[dict[str, torch.Tensor]] = []
             fakes: list[torch.Tensor | None] = []
-            batch = draw_micro_batches(draw, progress, self.seed, number, parts)
+            batch = draw_micro_batches(draw, progress, self.seed, number, parts, state.world)
             for micro in batch:
                 with torch.set_grad_enabled(number == last and (recipe.simultaneous or parts == 1)):
                     fake = self._fakes(micro)
@@ -115,8 +117,9 @@ class AdversarialTrainer:
                 on_real, on_fake = scores.chunk(2)
                 loss = self._judged(on_real, on_fake, micro)
                 auxiliary = self._auxiliary_loss(features, micro, apart=2)
-                state.backward((loss + self._penalty(micro, fake.detach(), on_real, on_fake) + auxiliary) / parts)
-                self._observe(on_real.detach(), on_fake.detach())
+                penalty = self._penalty(micro, fake.detach(), on_real, on_fake)
+                state.backward((loss + penalty + auxiliary) / micro.divisor)
+                self._observe(on_real.detach(), on_fake.detach(), micro)
                 reports.append({"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()})
                 fakes.append(fake if parts == 1 else None)
 
@@ -126,12 +129,12 @@ class AdversarialTrainer:
                     assert shown.grad is not None
                     loss_g, factor = self._loss_gradient(on_real.detach(), on_fake.detach().requires_grad_())
                     surrogate = (fake * shown.grad * factor.view(-1, 1, 1, 1)).sum()
-                    state.backward(surrogate + self._regularisers(fake, micro) / parts)
+                    state.backward(surrogate + self._regularisers(fake, micro) / micro.divisor)
                     reports[-1]["loss_g"] = loss_g
             state.step("discriminator")
             if recipe.clip:
                 state.clamp("discriminator", recipe.clip)
-            self.view.adapt(number, sum(len(micro.real) for micro in batch))
+            self.view.adapt(number, sum(micro.total for micro in batch))
 
         # Generator phase: fakes score high in the updated discriminator.
         if not recipe.simultaneous:
@@ -142,14 +145,14 @@ class AdversarialTrainer:
                     auxiliary = self._auxiliary_loss(features, micro)
                 on_real, matching = self._real_scores(micro, on_fake, features)
                 report["loss_g"] = loss_g = self.loss.generator(on_real, on_fake)
-                state.backward((loss_g + matching + auxiliary + self._regularisers(fake, micro)) / parts)
+                state.backward((loss_g + matching + auxiliary + self._regularisers(fake, micro)) / micro.divisor)
         state.step("generator")
 
         # Average of the generator's weights, and the values to report.
-        images = sum(len(micro.real) for micro in batch)
+        images = sum(micro.total for micro in batch)
         state.update_average(images, step * images)
         running = {k: state.extra[k].clone() for k in ("pairwise_accuracy", "p") if k in state.extra}
-        return means(reports) | running
+        return means(reports, batch, state.world) | running
 
     def _fakes(self, micro: MicroBatch) -> torch.Tensor:
         """Generate fakes [B, C, H, W] for the conditions of the micro-batch.
@@ -196,10 +199,10 @@ class AdversarialTrainer:
         return self.loss.target(on_real, on_fake, 1 - recipe.label_smoothing + recipe.label_noise * noise)
 
     @torch.no_grad()
-    def _observe(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> None:
+    def _observe(self, on_real: torch.Tensor, on_fake: torch.Tensor, micro: MicroBatch) -> None:
         """Update the statistics for ADA and the moving average of the pairwise accuracy. A tie counts as half."""
-        self.view.observe(on_real, on_fake)
-        accuracy = ((on_real > on_fake).float() + (on_real == on_fake).float() / 2).mean()
+        self.view.observe(on_real, on_fake, micro.mean)
+        accuracy = micro.mean((on_real > on_fake).float() + (on_real == on_fake).float() / 2)
         self.state.extra["pairwise_accuracy"].lerp_(accuracy, 1 - USUAL)
 
     def _loss_gradient(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -229,7 +232,7 @@ class AdversarialTrainer:
         if recipe.lecam:
             extra = self.state.extra
             for name, values in (("usual_real", on_real), ("usual_fake", on_fake)):
-                extra[name].lerp_(values.detach().mean(), 1 - USUAL)
+                extra[name].lerp_(micro.mean(values.detach()), 1 - USUAL)
             total = total + recipe.lecam * lecam(on_real, on_fake, extra["usual_real"], extra["usual_fake"])
         if micro.number % recipe.penalty_every:
             return total
@@ -257,7 +260,8 @@ class AdversarialTrainer:
             on_real, real_features = self._scores(micro.real, "augment real", micro)
         if weight:
             pairs = zip(real_features, features, strict=True)
-            each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
+            rows = ([micro.mean_row(x.float().flatten(1)) for x in pair] for pair in pairs)
+            each = [feature_matching(real, fake) for real, fake in rows]
             matching = weight * torch.stack(each).mean()
         return on_real, matching
 
@@ -276,18 +280,18 @@ class AdversarialTrainer:
         return total
 
     def _path(self, micro: MicroBatch) -> torch.Tensor:
-        """The path length penalty on half of the micro-batch, in fp32 (Karras et al. 2020a)."""
-        generator = self.generator
+        """The path length penalty on half of the micro-batch, in fp32 (Karras et al. 2020a). All processes share the half."""
+        generator, half = self.generator, max(1, micro.total // 2)
         assert isinstance(generator, Styled)
-        half = slice(0, max(1, len(micro.real) // 2))
-        noise, conditions = micro.normal("noise", generator.latent)[half], micro.conditions[half]
+        rows = micro.world.rows(half)
+        noise, conditions = micro.normal("noise", generator.latent, rows=rows), micro.all_conditions[rows]
         styles = generator.styles(noise, conditions)
         images = generator.synthesise(styles, noise)
-        direction = micro.normal("path", *images.shape[1:])[half]
-        usual = self.state.extra["usual_length"]
+        direction = micro.normal("path", *images.shape[1:], rows=rows)
+        usual, share = self.state.extra["usual_length"], len(noise) / half
         penalty, length = path_length(images, styles, direction, usual)
-        usual.lerp_(length, 1 - USUAL)
-        return penalty
+        usual.lerp_(micro.world.sum(length * share), 1 - USUAL)
+        return penalty * (share / micro.share)
 
     def _spectral(self) -> torch.Tensor:
         """The group spectral regulariser (Rangwani et al. 2022): mean over classes and layers, weighted by rarity.

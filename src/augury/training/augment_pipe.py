@@ -7,9 +7,10 @@ import inspect
 import torch
 
 from augury.augment import Policy
+from augury.augment.draws import like
 from augury.errors import SettingsError
 from augury.losses import AdversarialLoss
-from augury.training.micro_batches import MicroBatch
+from augury.training.micro_batches import Mean, MicroBatch
 from augury.training.recipes import Recipe
 from augury.training.schedules import between
 
@@ -56,7 +57,7 @@ class AugmentPipe:
         seen = self.augment(images, draws, p=self._p(micro.progress)) if self.moving else self.augment(images, draws)
         deviation = self.recipe.instance_noise * (1 - micro.progress)
         if deviation > 0:
-            seen = seen + deviation * torch.randn(seen.shape, generator=draws).to(images.device)
+            seen = seen + deviation * like(seen, draws)
         return seen
 
     def _p(self, progress: float) -> float | torch.Tensor:
@@ -66,11 +67,11 @@ class AugmentPipe:
         return between(rule.schedule, progress, rule.augment_p, rule.final_augment_p)
 
     @torch.no_grad()
-    def observe(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> None:
-        """Record the scores [B, S] of one micro-batch."""
+    def observe(self, on_real: torch.Tensor, on_fake: torch.Tensor, mean: Mean = torch.mean) -> None:
+        """Record the scores [B, S] of one micro-batch, with the mean over it."""
         if self.recipe.ada_target:
             apart = on_real - (on_fake if self.loss.middle is None else self.loss.middle)
-            self.extra["signs"] += torch.stack([apart.sign().mean(), torch.ones_like(self.extra["p"])])
+            self.extra["signs"] += torch.stack([mean(apart.sign()), torch.ones_like(self.extra["p"])])
 
     @torch.no_grad()
     def adapt(self, number: int, batch: int) -> None:

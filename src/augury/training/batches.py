@@ -12,6 +12,7 @@ from augury.augment.draws import sent
 from augury.images import LabelledImages
 from augury.randomness import rng
 from augury.training.devices import out_of_memory
+from augury.training.distributed import ALONE, World
 
 FREQUENCY: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
     "frequency": lambda n: n,
@@ -64,10 +65,15 @@ class BatchLoader:
         self.resident: torch.Tensor | None = None
         self.full = False
 
-    def draw(self, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch of this step, on `device`."""
+    def draw(
+        self, step: int, device: torch.device, world: World = ALONE, parts: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch of this step, on `device`. Of several processes, each gets the conditions of all images, and its own
+        images, in so many micro-batches.
+        """
         chosen = self.lottery.draw(step)
         conditions = sent(torch.from_numpy(self.conditions[chosen]), device)
+        chosen = chosen[world.rows_of_parts(len(chosen), parts)]
         fits = device.type != "cpu" and self.images.nbytes <= RESIDENT and not self.full
         if fits and self.resident is None:
             self.resident = self._placed(device)

@@ -25,6 +25,8 @@ State = dict[str, torch.Tensor]
 class CheckpointManager:
     """Keeps the log's `rows`, the last `good` state for a rollback, and the `best` generator.
 
+    Of several processes each keeps them, and the first one alone has a folder. A checkpoint does not depend on their number.
+
     The best generator is the latest whose kernel distance is within a standard error of the `lowest` (value, error) so far.
     A later one is preferred, since variety keeps growing while the distance fluctuates.
 
@@ -46,16 +48,23 @@ class CheckpointManager:
     saved: float = field(default_factory=time.monotonic)
 
     def resume(self) -> int:
-        """Restore the newest readable checkpoint and return its step; 0 without a checkpoint of this plan and data."""
+        """Restore the newest readable checkpoint and return its step; 0 without a checkpoint of this plan and data.
+
+        All processes get the checkpoint or the initial state of the first one, since random initial weights may differ in
+        their last bits between machines.
+        """
+        state = self.trainer.state
         stored = None if self.folder is None else checkpoints.newest(self.folder, self.key)
+        stored = state.world.share_stored(stored)
         if stored is None:
+            state.share()
             self._drop(0)  # unusable or of another plan: they would count as newer ones
             self.good = (0, self._state())
             self._write_log()
             return 0
         tensors, facts = stored
         best = {k.removeprefix("best."): tensors.pop(k) for k in list(tensors) if k.startswith("best.")}
-        self.trainer.state.restore(tensors)
+        state.restore(tensors)
         self.rows, self.seconds = json.loads(facts["rows"]), float(facts["seconds"])
         self.events = json.loads(facts.get("events", "{}"))
         if best:

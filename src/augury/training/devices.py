@@ -39,6 +39,30 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def use_own_gpu(local_rank: int) -> bool:
+    """Make "cuda" mean the GPU of this number, for one of several processes on a machine; unverified.
+
+    Returns
+    -------
+    Whether PyTorch finds GPUs.
+
+    Raises
+    ------
+    SettingsError
+        When there are GPUs, but none for this process.
+    """
+    count = torch.cuda.device_count()
+    if not count:
+        return False
+    if local_rank >= count:
+        raise SettingsError(
+            f"process {local_rank} of this machine has no GPU of its own, since there are {count}; start at most {count} with "
+            "--nproc-per-node, or hide the GPUs with CUDA_VISIBLE_DEVICES= and use --device cpu"
+        )
+    torch.cuda.set_device(local_rank)
+    return True
+
+
 def devices() -> dict[str, bool]:
     """Kind of device -> whether it is available, fastest first."""
     return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

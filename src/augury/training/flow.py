@@ -10,6 +10,7 @@ from torch import nn
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import flow_matching
+from augury.training.distributed import ALONE, World
 from augury.training.micro_batches import Draw, draw_micro_batches, means
 from augury.training.protocols import Flow
 from augury.training.recipes import Recipe
@@ -36,10 +37,11 @@ class FlowTrainer:
         device: torch.device,
         precision: str,
         rarity: torch.Tensor | None = None,
+        world: World = ALONE,
     ) -> None:
         if recipe.loss not in KINDS:
             raise SettingsError(f"there is no loss '{recipe.loss}' for a flow; choose one of: {', '.join(KINDS)}")
-        self.state = TrainState({"generator": generator}, recipe, device)
+        self.state = TrainState({"generator": generator}, recipe, device, world)
         self.generator = cast(Flow, generator)
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.half = precision == "bf16"
@@ -48,7 +50,7 @@ class FlowTrainer:
         """Update the network once. Returns the loss, the mean squared error of the velocity."""
         recipe, state = self.recipe, self.state
         state.schedule(progress)
-        batch, reports = draw_micro_batches(draw, progress, self.seed, step, state.parts), []
+        batch, reports = draw_micro_batches(draw, progress, self.seed, step, state.parts, state.world), []
         for micro in batch:
             # Noise, times, and the images whose condition is hidden.
             images = self.augment(micro.real, micro.draws("augment")).clamp(-1, 1)
@@ -61,11 +63,11 @@ class FlowTrainer:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                 velocity = self.generator.velocity(torch.lerp(noise, images, t), times, micro.conditions, known)
             loss = flow_matching(velocity.float(), noise, images)
-            state.backward(loss / micro.parts)
+            state.backward(loss / micro.divisor)
             reports.append({"loss": loss})
         state.step("generator")
 
         # Average of the weights, and the value to report.
-        images_seen = sum(len(micro.real) for micro in batch)
+        images_seen = sum(micro.total for micro in batch)
         state.update_average(images_seen, step * images_seen)
-        return means(reports)
+        return means(reports, batch, state.world)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from augury.training import checkpoints
 from augury.training.card import Card, data_facts
 from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.devices import out_of_memory, placed, prepare
+from augury.training.distributed import ALONE, World
 from augury.training.health import check_used, findings
+from augury.training.micro_batches import refuse_processes
 from augury.training.plan import Plan, drop_labels, set_up, trains_nothing
 from augury.training.pretrained import pretrained
 from augury.training.recovery import Recovery
@@ -58,6 +60,7 @@ def train_plan(
     assess: Assess | None = None,
     apart: int = 0,
     judges: Judges = (),
+    world: World = ALONE,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
@@ -88,6 +91,9 @@ def train_plan(
         drawing an image takes.
     judges
         Classifiers for a translator's semantic loss.
+    world
+        The processes that train together, each of which makes this call. The first one alone gets a folder and callbacks; the
+        others get any `assess` where it has one, and do not call it.
     on_progress, on_event
         Called with the progress, and with messages about the training.
 
@@ -113,11 +119,11 @@ def train_plan(
         return pretrained(plan, data, _card(plan, data, 0), folder)
     device = torch.device(plan.device)
     prepare(device)
+    world = replace(world, device=device)
+    refuse_processes(plan.batch, world.size)
     data = drop_labels(plan, data)
     key = digest([plan.key, data.fingerprint])
-    trainer, batches = set_up(
-        plan, data, random_init=folder is None or checkpoints.newest(folder, key) is None, judges=judges
-    )
+    trainer, batches = set_up(plan, data, folder is None or checkpoints.newest(folder, key) is None, judges, world)
     manager = CheckpointManager(trainer, plan, folder, key)
     recovery = Recovery(manager, on_event)
     step = manager.resume()
@@ -127,13 +133,15 @@ def train_plan(
 
     with held_back() as interrupted:  # a signal ends the training after a step, with a checkpoint
         while step < plan.steps and not manager.stale(step):
-            numbers = recovery.train_step(step, step / plan.steps, lambda number: batches.draw(number, device))
+            numbers = recovery.train_step(
+                step, step / plan.steps, lambda number: batches.draw(number, device, world, trainer.state.parts)
+            )
             if numbers is None:
                 step = manager.good[0]
                 continue
             step, steps_done = step + 1, steps_done + 1
-            last = step == plan.steps
-            due = last or manager.stale(step) or time.monotonic() - manager.saved > checkpoint_every or interrupted()
+            last, late = step == plan.steps, time.monotonic() - manager.saved > checkpoint_every
+            due = last or manager.stale(step) or world.first(late or interrupted())
             if step % every == 0 or due or steps_done == 1:
                 losses = {k: round(float(v), 5) for k, v in numbers.items()}
                 if not recovery.accept(step, losses):
@@ -143,7 +151,8 @@ def train_plan(
                 if step % every == 0 or last:
                     judged: Judgement = {}
                     if assess is not None and (step % often == 0 or last):
-                        judged = _judged(assess, manager, data, step, on_event)
+                        own = _judged(assess, manager, data, step, on_event) if world.rank == 0 else None
+                        judged = world.share(own)
                         losses |= {k: v for k, v in judged.items() if not isinstance(v, str)}
                     _noted(manager, step, {**losses, **judged}, rate, on_event)
                 on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
@@ -151,7 +160,7 @@ def train_plan(
                 manager.save(step)
                 if folder is not None and (step % (4 * every) == 0 or last or step == every):
                     _sample_sheet(_drawing(manager, data, step), data, folder)
-            if due and interrupted():
+            if due and not world.every(not interrupted()):
                 break
     if step < plan.steps:
         on_event(manager.end(step))

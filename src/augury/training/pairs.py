@@ -16,6 +16,7 @@ from augury.images import Codes, LabelledImages
 from augury.networks import KEEP
 from augury.randomness import rng
 from augury.training.batches import as_float
+from augury.training.distributed import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Pairs:
         sources only. The target cells of the others have too few real images.
     matched
         bool [A], whether the real image shows the same group (person, patient) as the source.
+    world
+        The processes; the rows are those of this one.
+    whole
+        Number of sources with a real image, and without, over all processes; None where this process has all.
     """
 
     images: torch.Tensor
@@ -41,6 +46,8 @@ class Pairs:
     targets: torch.Tensor
     real: torch.Tensor
     matched: torch.Tensor
+    world: World = ALONE
+    whole: tuple[int, int] | None = None
 
     @property
     def changes(self) -> torch.Tensor:
@@ -52,6 +59,11 @@ class Pairs:
         """int64 [B, K], from target back to source."""
         return torch.where(self.sources == self.targets, KEEP, self.sources)
 
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Number of sources with a real image, and without, over all processes."""
+        return (len(self.real), len(self.images) - len(self.real)) if self.whole is None else self.whole
+
     def split(self, parts: int) -> list[Pairs]:
         """Micro-batches of equal size, each with its share of sources with and without a real image."""
         if parts == 1:
@@ -59,11 +71,20 @@ class Pairs:
         crossing, rows = len(self.real), torch.arange(len(self.images))
         groups = zip(rows[:crossing].tensor_split(parts), rows[crossing:].tensor_split(parts), strict=True)
         micro_batches = []
-        for seen, unseen in groups:
+        for part, (seen, unseen) in enumerate(groups):
             at = torch.cat([seen, unseen]).to(self.images.device)
             seen = seen.to(self.real.device)
+            known, holes = (total // parts + (part < total % parts) for total in self.totals)
             micro_batches.append(
-                Pairs(self.images[at], self.sources[at], self.targets[at], self.real[seen], self.matched[seen])
+                Pairs(
+                    self.images[at],
+                    self.sources[at],
+                    self.targets[at],
+                    self.real[seen],
+                    self.matched[seen],
+                    self.world,
+                    (known, holes),
+                )
             )
         return micro_batches
 
@@ -160,8 +181,8 @@ class PairSampler:
         self.crosses = batch - self.fills
         self.counterparts = Counterparts.of(data, condition, self.members, self.crossing) if paired else None
 
-    def draw(self, step: int, device: torch.device) -> Pairs:
-        """The batch of this step, on `device`."""
+    def draw(self, step: int, device: torch.device, world: World = ALONE, parts: int = 1) -> Pairs:
+        """The batch of this step, on `device`; of several processes, the rows of this one, in so many micro-batches."""
         random = rng(self.seed, "pairs", step)
         crossing, filling = (
             self._moves(self.crossing, self.crosses, random),
@@ -177,12 +198,16 @@ class PairSampler:
                 same = self.counterparts(int(source), move.target)
                 if len(same):
                     real[i], matched[i] = same[int(u * len(same))], True
+        seen = world.rows_of_parts(len(crossing), parts)
+        own = np.concatenate([seen, len(crossing) + world.rows_of_parts(len(filling), parts)])
         return Pairs(
-            as_float(self.images[sources], device),
-            sent(torch.tensor([move.source for move in moves]), device),
-            sent(torch.tensor([move.target for move in moves]), device),
-            as_float(self.images[real], device),
-            sent(torch.from_numpy(matched), device),
+            as_float(self.images[sources[own]], device),
+            sent(torch.tensor([moves[i].source for i in own]), device),
+            sent(torch.tensor([moves[i].target for i in own]), device),
+            as_float(self.images[real[seen]], device),
+            sent(torch.from_numpy(matched[seen]), device),
+            world,
+            (len(crossing), len(filling)),
         )
 
     def _moves(self, among: Sequence[Move], number: int, random: np.random.Generator) -> list[Move]:

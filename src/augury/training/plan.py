@@ -21,6 +21,7 @@ from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialTrainer
 from augury.training.batches import BatchLoader
 from augury.training.devices import choose_precision, out_of_memory
+from augury.training.distributed import ALONE, World
 from augury.training.flow import FlowTrainer
 from augury.training.micro_batches import Draw, refuse_parts
 from augury.training.pairs import PairSampler
@@ -130,11 +131,14 @@ def drop_labels(plan: Plan, data: LabelledImages) -> LabelledImages:
     )
 
 
-def set_up(plan: Plan, data: LabelledImages, random_init: bool = True, judges: Judges = ()) -> tuple[Trainer, Sampler]:
+def set_up(
+    plan: Plan, data: LabelledImages, random_init: bool = True, judges: Judges = (), world: World = ALONE
+) -> tuple[Trainer, Sampler]:
     """Build the trainer at step 0 and its batches.
 
     Both depend only on the plan and on the data as returned by `drop_labels`. Without `random_init` the weights to start
-    from are not loaded, because those of a checkpoint replace them. `judges` are the classifiers of a translator.
+    from are not loaded, because those of a checkpoint replace them. `judges` are the classifiers of a translator. `world` are the
+    processes that train together.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(plan.seed, "weights"))
@@ -150,6 +154,7 @@ def set_up(plan: Plan, data: LabelledImages, random_init: bool = True, judges: J
         device=device,
         precision=plan.precision,
         rarity=rarity(data),
+        world=world,
         **({"judges": judges, "mirror": policy("none", flips=plan.flips)} if translates(plan.rule) else {}),
     )
     if translates(plan.rule):

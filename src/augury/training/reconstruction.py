@@ -10,6 +10,7 @@ from torch import nn
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import divergence, negative_likelihood
+from augury.training.distributed import ALONE, World
 from augury.training.micro_batches import Draw, draw_micro_batches, means
 from augury.training.protocols import Decoder
 from augury.training.recipes import Recipe
@@ -36,12 +37,13 @@ class ReconstructionTrainer:
         device: torch.device,
         precision: str,
         rarity: torch.Tensor | None = None,
+        world: World = ALONE,
     ) -> None:
         if recipe.loss not in KINDS:
             raise SettingsError(
                 f"there is no loss '{recipe.loss}' for an autoencoder; choose one of: {', '.join(KINDS)}"
             )
-        self.state = TrainState({"generator": generator, "encoder": encoder}, recipe, device)
+        self.state = TrainState({"generator": generator, "encoder": encoder}, recipe, device, world)
         self.generator, self.encoder = cast(Decoder, generator), encoder
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.half = precision == "bf16"
@@ -54,7 +56,7 @@ class ReconstructionTrainer:
         """
         recipe, state = self.recipe, self.state
         state.schedule(progress)
-        batch, reports = draw_micro_batches(draw, progress, self.seed, step, state.parts), []
+        batch, reports = draw_micro_batches(draw, progress, self.seed, step, state.parts, state.world), []
         for micro in batch:
             # Encode the augmented images, and decode their codes.
             seen = self.augment(micro.real, micro.draws("augment")).clamp(-1, 1)
@@ -66,21 +68,22 @@ class ReconstructionTrainer:
                 restored = self.generator.decode(codes, micro.conditions).float()
 
             # Likelihood of the images, and for a variational autoencoder the divergence of its codes from the normal.
-            loss = negative_likelihood(seen, restored)
-            report = {"error": (seen - restored).square().mean().sqrt()}
+            loss = negative_likelihood(seen, restored, micro.mean)
+            report = {"error": micro.mean((seen - restored).detach().square()).sqrt()}
             if recipe.loss == "variational":
                 report["divergence"] = divergence(mean, log_variance)
                 loss = loss + recipe.kl * report["divergence"]
             else:
-                self.generator.observe(codes.detach(), micro.conditions, max(0.02, 1 / (step + 1)))
-            state.backward(loss / micro.parts)
+                every_code = state.world.gather(codes, micro.total)
+                self.generator.observe(every_code, micro.all_conditions, max(0.02, 1 / (step + 1)))
+            state.backward(loss / micro.divisor)
             reports.append({"loss": loss, **report})
         state.step("generator", "encoder")
 
         # Average of the decoder's weights, and the values to report.
-        images = sum(len(micro.real) for micro in batch)
+        images = sum(micro.total for micro in batch)
         state.update_average(images, step * images)
-        return means(reports)
+        return means(reports, batch, state.world)
 
     def autocast(self) -> torch.autocast:
         """Autocast to bf16 if the trainer's precision is "bf16"."""

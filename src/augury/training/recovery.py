@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
 from augury.errors import TrainingError
 from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.devices import out_of_memory
+from augury.training.distributed import NOT_FINITE, OUT_OF_MEMORY, StepFailedError
 from augury.training.micro_batches import Draw, refuse_parts
 
 MOST_ROLLBACKS = 3
@@ -20,7 +20,8 @@ class Recovery:
     """Run training steps. A failure returns the training to the last good state, `manager.good`, with a remedy.
 
     Losses or weights that are not finite halve the learning rates. A lack of memory splits each batch into twice as many
-    micro-batches. `on_event` reports each remedy, and the log repeats it.
+    micro-batches. `on_event` reports each remedy, and the log repeats it. Of several processes, all do the same when one has
+    failed.
 
     Every method raises TrainingError when there have been MOST_ROLLBACKS rollbacks, or no smaller micro-batch is possible.
     """
@@ -30,15 +31,19 @@ class Recovery:
 
     def train_step(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor] | None:
         """The trainer's step; None where it failed and the training must continue from the last good state."""
+        world = self.manager.trainer.state.world
         try:
             return self.manager.trainer.train_step(step, progress, draw)
+        except StepFailedError as error:  # in another process
+            failure = error.failure
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # spectral control cannot decompose weights with NaN
-            remedy = partial(self._rollback, step, {})
+            failure = world.announce(NOT_FINITE)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            remedy = partial(self._split_batch, step)
-        self.on_event(remedy())  # here, because the error holds the memory of the failed step
+            failure = world.announce(OUT_OF_MEMORY)
+        # not in the except clauses, because the error holds the memory of the failed step
+        self.on_event(self._split_batch(step) if failure == OUT_OF_MEMORY else self._rollback(step, {}))
         return None
 
     def accept(self, step: int, losses: dict[str, float]) -> bool:
@@ -46,7 +51,8 @@ class Recovery:
 
         Finite losses are not enough: they precede the update, and the update may have made weights non-finite.
         """
-        if all(map(math.isfinite, losses.values())) and self.manager.trainer.state.all_finite():
+        state = self.manager.trainer.state
+        if state.world.every(all(map(math.isfinite, losses.values())) and state.all_finite()):
             return True
         self.on_event(self._rollback(step, losses))
         return False
@@ -75,7 +81,7 @@ class Recovery:
         """Return to the last good state, with every batch split into twice as many micro-batches; returns the message."""
         manager = self.manager
         parts = 2 * manager.trainer.state.parts
-        refuse_parts(manager.plan.batch, parts)
+        refuse_parts(manager.plan.batch, parts * manager.trainer.state.world.size)
         manager.restore_good("parts", parts)
         return manager.tell(
             f"memory {parts}",

@@ -12,8 +12,10 @@ from torch import nn
 from augury.errors import SettingsError
 from augury.training.averaging import MovingAverage
 from augury.training.devices import placed
+from augury.training.distributed import ALONE, World
 from augury.training.recipes import Recipe
 from augury.training.schedules import SCHEDULES, between, warmed
+from augury.training.synchronised_norm import synchronised
 
 
 class TrainState:
@@ -24,13 +26,17 @@ class TrainState:
 
     Each network has its own optimiser. The learning rate is the recipe's `generator_lr` for the generator, and
     `discriminator_lr` for all others.
+
+    The state is the same in all processes of a `world`: gradients are added up before each step.
     """
 
-    def __init__(self, networks: dict[str, nn.Module], recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, networks: dict[str, nn.Module], recipe: Recipe, device: torch.device, world: World = ALONE
+    ) -> None:
         if recipe.schedule not in SCHEDULES:
             raise SettingsError(f"there is no schedule '{recipe.schedule}'; choose one of: {', '.join(SCHEDULES)}")
-        self.networks = {name: placed(network, device) for name, network in networks.items()}
-        self.recipe = recipe
+        self.networks = {name: placed(synchronised(network, world), device) for name, network in networks.items()}
+        self.recipe, self.world = recipe, world
         self.extra: dict[str, torch.Tensor] = {"slower": torch.ones(()), "parts": torch.ones(())}
         self.average = MovingAverage(self.networks["generator"], recipe.half_life, recipe.ramp)
         self.rates = {
@@ -77,6 +83,7 @@ class TrainState:
     def step(self, *names: str) -> None:
         """One optimiser step of these networks with the accumulated gradients."""
         for name in names:
+            self.world.sum_gradients(self.networks[name].parameters())
             self.optimisers[name].step()
             self.optimisers[name].zero_grad(set_to_none=True)
 
@@ -112,6 +119,13 @@ class TrainState:
         return {
             k: v.detach().contiguous() for k, v in (flat | {f"extra.{k}": v for k, v in self.extra.items()}).items()
         }
+
+    def share(self) -> None:
+        """Take the state of the first process."""
+        if self.world.size > 1:
+            stored = self.world.share_stored((self.tensors(), {}))
+            assert stored is not None
+            self.restore(stored[0])
 
     def restore(self, flat: dict[str, torch.Tensor]) -> None:
         """Load a state returned by `tensors`; gradients of an unfinished step are dropped."""

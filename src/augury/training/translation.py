@@ -12,10 +12,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from augury.augment import Policy
+from augury.augment.draws import Selected
 from augury.errors import SettingsError
 from augury.losses import ADVERSARIAL_LOSSES, mode_seeking, patch_contrast, squared_gradient_norm
 from augury.networks.translator import JointProjectionHead
 from augury.randomness import stream, torch_seed
+from augury.training.distributed import ALONE, World
 from augury.training.micro_batches import means, refuse_parts
 from augury.training.pairs import Pairs
 from augury.training.protocols import Discriminator, Translator
@@ -36,16 +38,65 @@ Judges = Sequence[Sequence[nn.Module]]
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """A micro-batch after augmentation, and the addresses of its random numbers."""
+    """A micro-batch after augmentation, and the addresses of its random numbers.
+
+    Of several processes, each has its share of the sources with a real image, and of those without.
+    """
 
     pairs: Pairs
     seed: int
     step: int
     part: int
 
+    @property
+    def share(self) -> float:
+        """Share of this process in the sources."""
+        return len(self.pairs.images) / sum(self.pairs.totals)
+
+    @property
+    def share_of_real(self) -> float:
+        """Share of this process in the real images."""
+        return len(self.pairs.real) / self.pairs.totals[0]
+
+    @property
+    def weight_of_real(self) -> float:
+        """Converts a mean over this process's real images, in a loss that is weighted by `share`."""
+        return self.share_of_real / self.share
+
     def draws(self, name: str) -> torch.Generator:
-        """Random numbers for the purpose `name`."""
+        """Random numbers for the purpose `name`, the same in all processes."""
         return stream(self.seed, name, self.step, self.part)
+
+    def draws_of_real(self, name: str) -> torch.Generator | Selected:
+        """Random numbers for images [A, …], as many as real images, or several such batches one after another."""
+        if self.pairs.world.size == 1:
+            return self.draws(name)
+        return Selected(self.draws(name), self._rows()[0], self.pairs.totals[0])
+
+    def draws_of_sources(self, name: str) -> torch.Generator | Selected:
+        """Random numbers for images [B, …], as many as sources."""
+        if self.pairs.world.size == 1:
+            return self.draws(name)
+        return Selected(self.draws(name), self._rows()[1], sum(self.pairs.totals))
+
+    def draws_of_all(self, name: str) -> torch.Generator | Selected:
+        """Random numbers for sources and real images [B + A, …]."""
+        if self.pairs.world.size == 1:
+            return self.draws(name)
+        real, sources = self._rows()
+        total = sum(self.pairs.totals)
+        return Selected(self.draws(name), torch.cat([sources, total + real]), total + self.pairs.totals[0])
+
+    def normal(self, name: str, size: int) -> torch.Tensor:
+        """Standard normal numbers [B, size]."""
+        numbers = torch.randn(sum(self.pairs.totals), size, generator=self.draws(name))
+        return numbers if self.pairs.world.size == 1 else numbers[self._rows()[1]]
+
+    def _rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows of this process among the real images of all processes, and among the sources."""
+        world, (known, holes) = self.pairs.world, self.pairs.totals
+        real = torch.arange(known)[world.rows(known)]
+        return real, torch.cat([real, known + torch.arange(holes)[world.rows(holes)]])
 
 
 class TranslationTrainer:
@@ -75,6 +126,7 @@ class TranslationTrainer:
         rarity: torch.Tensor | None = None,
         mirror: Policy | None = None,
         judges: Judges = (),
+        world: World = ALONE,
     ) -> None:
         if recipe.loss not in ADVERSARIAL_LOSSES:
             raise SettingsError(f"there is no loss '{recipe.loss}'; choose one of: {', '.join(ADVERSARIAL_LOSSES)}")
@@ -83,7 +135,7 @@ class TranslationTrainer:
         self.projector = _projector(self.generator.feature_widths, seed) if recipe.contrast else nn.ModuleList()
         if recipe.contrast:
             networks["projector"] = self.projector
-        self.state = TrainState(networks, recipe, device)
+        self.state = TrainState(networks, recipe, device, world)
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.mirror = mirror
         self.loss, self.judges, self.half = ADVERSARIAL_LOSSES[recipe.loss], judges, precision == "bf16"
@@ -103,8 +155,8 @@ class TranslationTrainer:
         """
         self.state.schedule(progress)
         pairs: Pairs = draw(step)
-        parts = self.state.parts
-        refuse_parts(len(pairs.real), parts)
+        parts, images_in_all = self.state.parts, sum(pairs.totals)
+        refuse_parts(pairs.totals[0], parts * pairs.world.size)
         batch = [self._mirrored(pair, step, part) for part, pair in enumerate(pairs.split(parts))]
 
         # Discriminator phase: real images of the target cell score above translations into it.
@@ -114,7 +166,7 @@ class TranslationTrainer:
             with torch.set_grad_enabled(parts == 1):
                 images = self._translate(micro)
             losses, total = self._discriminator_loss(micro, images.detach(), progress)
-            self.state.backward(total / parts)
+            self.state.backward(total * micro.share / parts)
             reports.append(losses)
             reusable.append(images if parts == 1 else None)
         self.state.step("discriminator")
@@ -124,27 +176,28 @@ class TranslationTrainer:
             with self.state.frozen("discriminator"):
                 images = self._translate(micro) if stored is None else stored
                 losses |= self._generator_losses(micro, images)
-                self.state.backward(losses.pop("total") / parts)
+                self.state.backward(losses.pop("total") * micro.share / parts)
         self.state.step(*(name for name in self.state.networks if name != "discriminator"))
 
         # Average of the translator's weights, and the values to report.
-        self.state.update_average(len(pairs.images), step * len(pairs.images))
-        return means(reports) | {"pairwise_accuracy": self.state.extra["pairwise_accuracy"].clone()}
+        self.state.update_average(images_in_all, step * images_in_all)
+        return means(reports, batch, pairs.world) | {"pairwise_accuracy": self.state.extra["pairwise_accuracy"].clone()}
 
     def _mirrored(self, pairs: Pairs, step: int, part: int) -> MicroBatch:
         """Mirror half of the source and real images, where that is allowed."""
-        if self.mirror is not None:
-            draws, images, real = stream(self.seed, "mirror", step, part), pairs.images, pairs.real
-            if self.recipe.paired:  # a source and its real image are mirrored alike
-                both = torch.cat([images, torch.cat([real, images[len(real) :]])], dim=1)
-                images, partners = self.mirror(both, draws).chunk(2, dim=1)
-                real = partners[: len(real)]
-            else:
-                both = self.mirror(torch.cat([images, real]), draws)
-                images, real = both[: len(images)], both[len(images) :]
-            images, real = (x.contiguous(memory_format=torch.channels_last) for x in (images, real))
-            pairs = replace(pairs, images=images, real=real)
-        return MicroBatch(pairs, self.seed, step, part)
+        micro = MicroBatch(pairs, self.seed, step, part)
+        if self.mirror is None:
+            return micro
+        images, real = pairs.images, pairs.real
+        if self.recipe.paired:  # a source and its real image are mirrored alike
+            both = torch.cat([images, torch.cat([real, images[len(real) :]])], dim=1)
+            images, partners = self.mirror(both, micro.draws_of_sources("mirror")).chunk(2, dim=1)
+            real = partners[: len(real)]
+        else:
+            both = self.mirror(torch.cat([images, real]), micro.draws_of_all("mirror"))
+            images, real = both[: len(images)], both[len(images) :]
+        images, real = (x.contiguous(memory_format=torch.channels_last) for x in (images, real))
+        return replace(micro, pairs=replace(pairs, images=images, real=real))
 
     def _translate(self, micro: MicroBatch, name: str = "noise") -> torch.Tensor:
         with self.autocast():
@@ -154,7 +207,7 @@ class TranslationTrainer:
         """Apply the translator to images [N, C, H, W] for changes int64 [N, K], with noise where it uses any."""
         noise = None
         if self.latent:
-            noise = torch.randn(len(images), self.latent, generator=micro.draws(name)).to(self.device)
+            noise = micro.normal(name, self.latent).to(self.device)
         return self.generator(images, changes, noise)
 
     def _discriminator_loss(
@@ -165,23 +218,25 @@ class TranslationTrainer:
         cells, fake = micro.pairs.targets[: len(real)], translated[: len(real)]
         fake = self._replayed(micro, fake, cells) if rule.replay else fake
         with self.autocast():
-            seen = self.augment(torch.cat([real, fake]), micro.draws("augment"))
+            seen = self.augment(torch.cat([real, fake]), micro.draws_of_real("augment"))
             scores = self.discriminator(seen, cells.repeat(2, 1)).float()
         on_real, on_fake = scores.chunk(2)
         loss = self.loss.discriminator(on_real, on_fake)
         with torch.no_grad():
             paired = ((on_real > on_fake).float() + (on_real == on_fake).float() / 2).mean()
+            paired = micro.pairs.world.sum(paired * micro.share_of_real)
             self.state.extra["pairwise_accuracy"].lerp_(paired, 1 - PAIRED)
         total = loss
         if rule.r1 and micro.step % rule.penalty_every == 0:
             weight = rule.r1 * rule.penalty_every * between(rule.schedule, progress, 1.0, rule.final_penalty)
 
             def scorer(images: torch.Tensor) -> torch.Tensor:
-                seen = self.augment(images, micro.draws("augment slope"))
+                seen = self.augment(images, micro.draws_of_real("augment slope"))
                 return self.discriminator(seen, cells).flatten(1).mean(1)
 
             total = loss + weight * squared_gradient_norm(scorer, real)
-        return {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}, total
+        report = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
+        return {name: value * micro.weight_of_real for name, value in report.items()}, total * micro.weight_of_real
 
     def _generator_losses(self, micro: MicroBatch, translated: torch.Tensor) -> dict[str, torch.Tensor]:
         """Every loss of the translator, and their weighted "total"."""
@@ -189,13 +244,13 @@ class TranslationTrainer:
         real, images = pairs.real, pairs.images
         cells = pairs.targets[: len(real)]
         with self.autocast():
-            seen = self.augment(translated[: len(real)], micro.draws("augment fake"))
+            seen = self.augment(translated[: len(real)], micro.draws_of_real("augment fake"))
             on_fake = self.discriminator(seen, cells).float()
             on_real = on_fake.detach()
             if self.loss.paired:
                 with torch.no_grad():
-                    on_real = self.discriminator(self.augment(real, micro.draws("augment real")), cells).float()
-        losses = {"loss_g": self.loss.generator(on_real, on_fake)}
+                    on_real = self.discriminator(self.augment(real, micro.draws_of_real("augment real")), cells).float()
+        losses = {"loss_g": self.loss.generator(on_real, on_fake) * micro.weight_of_real}
         losses["moved"] = (translated.detach() - images).abs().mean()
         total = losses["loss_g"]
         if rule.cycle:
@@ -209,7 +264,8 @@ class TranslationTrainer:
             total = total + IDENTITY_EVERY * rule.identity * (same - images).abs().mean()
         if rule.paired:
             apart = (translated[: len(real)] - real).abs().flatten(1).mean(1)
-            losses["paired"] = (apart * pairs.matched).sum() / pairs.matched.sum().clamp(min=1)
+            number = pairs.world.sum(pairs.matched.sum()).clamp(min=1)
+            losses["paired"] = (apart * pairs.matched).sum() / number / micro.share
             total = total + rule.paired * losses["paired"]
         if rule.semantic and self.judges:
             losses["semantic"] = self._semantic(pairs, translated)
@@ -219,10 +275,7 @@ class TranslationTrainer:
             total = total + rule.contrast * losses["contrast"]
         if rule.mode_seeking and self.latent:
             other = self._translate(micro, "other noise")
-            first, second = (
-                torch.randn(len(images), self.latent, generator=micro.draws(name)).to(self.device)
-                for name in ("noise", "other noise")
-            )
+            first, second = (micro.normal(name, self.latent).to(self.device) for name in ("noise", "other noise"))
             total = total + rule.mode_seeking * mode_seeking(translated, other, first, second)
         return losses | {"total": total}
 
@@ -263,6 +316,8 @@ class TranslationTrainer:
 
         Each cell has `replay` slots in the training state. An empty slot takes a copy.
         """
+        world, total = micro.pairs.world, micro.pairs.totals[0]
+        fake, cells = world.gather(fake, total), world.gather(cells, total)
         extra, slots, shown = self.state.extra, self.recipe.replay, fake.clone()
         codes = self.cell_head.codes(cells)
         draws = torch.rand(2, len(fake), generator=micro.draws("replay"))
@@ -273,7 +328,7 @@ class TranslationTrainer:
             elif coin < 0.5:
                 shown[row] = extra["replay"][at]
                 extra["replay"][at] = fake[row]
-        return shown
+        return shown[world.rows(total)]
 
     def autocast(self) -> torch.autocast:
         """bf16 autocast when the plan says so."""
