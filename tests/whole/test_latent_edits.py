@@ -89,6 +89,10 @@ def test_edits_are_strips_and_walks(root: Path, tmp_path: Path) -> None:
     for row in range(2):
         for column in range(5):
             np.testing.assert_array_equal(tile(tmp_path / "e.png", row, column, 5), expected[row, column])
+    call("latent", "edit", root / "stylegan", "-o", tmp_path / "t.png", "--rows", "1", "--truncation", "0.5", *words)
+    nearer = generation.edit(synthesizer, stored, moves, [[0, 1]], frames=5, seed=4, truncation=0.5)
+    np.testing.assert_array_equal(tile(tmp_path / "t.png", 0, 4, 5), nearer[0, 4])
+    assert (nearer != expected[:1]).any()
     call("latent", "edit", root / "stylegan", "-o", tmp_path / "e.gif", "--frames", "6", *words)
     with Image.open(tmp_path / "e.gif") as walk:
         assert walk.n_frames == 10

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augury.cli import console
-from augury.cli.options import Attributes, Drawing, Json, Quiet, Seed, Trained, opened, pair
+from augury.cli.options import Attributes, Drawing, Json, Quiet, Seed, Trained, opened, pair, setting
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def edit(
     rows: Rows = 4,
     start: Start = 0,
     seed: Seed = 0,
+    truncation: Annotated[float, setting("generate.truncation")] = 1.0,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -132,9 +133,13 @@ def edit(
     moves, known = _moves(edits), directions_of(source, synthesizer)
     conditions = [_cell(synthesizer, label, attribute)] * rows
     count = frames or (WALK if walk else 5)
-    drawn = generation.edit(synthesizer, known, moves, conditions, frames=count, seed=seed or 0, start=start)
+    drawn = generation.edit(
+        synthesizer, known, moves, conditions, frames=count, seed=seed or 0, start=start, truncation=truncation
+    )
     strips = {f"{label or ''} {start + i}".strip(): images for i, images in enumerate(drawn)}
-    write_strips(output, strips, _columns(moves, count), synthesizer, as_json, {"edits": _plain(moves)})
+    write_strips(
+        output, strips, _columns(moves, count), synthesizer, as_json, {"edits": _plain(moves), "truncation": truncation}
+    )
 
 
 def invert(
@@ -280,7 +285,7 @@ def write_strips(
     from augury.data import draw_contact_sheet, write_animation
     from augury.provenance import comment
 
-    tag = _tag(synthesizer) | {name: value for name, value in (facts or {}).items() if name == "edits"}
+    tag = _tag(synthesizer) | {name: value for name, value in (facts or {}).items() if name in ("edits", "truncation")}
     if is_walk(output):
         frames = np.stack(list(strips.values()), axis=1)
         sheets = [draw_contact_sheet({" ": images}, least=128, most=256) for images in frames]
