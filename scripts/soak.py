@@ -30,7 +30,7 @@ LATEST = 15.0
 """Seconds within which a signal must end a run."""
 AUGURY = [sys.executable, "-m", "augury"]
 SETTINGS = [
-    "--steps", "120", "--set", "train.checkpoint_every=0.3", "--set", "train.batch=16", "--precision", "fp32",
+    "--steps", "120", "--set", "train.checkpoint_every=0.3s", "--set", "train.batch=16", "--precision", "fp32",
     "--set", "score.limit=100", "--set", "prove.steps=30", "--set", "prove.seeds=4", "--classifier", "cnn",
     "--set", "prove.arms=randaugment,gan",
 ]  # fmt: skip

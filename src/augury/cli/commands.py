@@ -82,8 +82,10 @@ def common(
 ) -> None:
     """Options that come before a command."""
     if context.invoked_subcommand not in IN_PROCESSES and (started := processes()) > 1:
-        if os.environ.get("RANK") != "0":
-            raise SystemExit(1)
+        if (
+            os.environ.get("RANK") != "0"
+        ):  # torchrun ends all processes as soon as one fails, before the first could say why
+            raise SystemExit
         raise SettingsError(
             f"augury {context.invoked_subcommand} works in one process, and torchrun has started {started}; start it without "
             f"torchrun. {' and '.join(IN_PROCESSES)} work in several"

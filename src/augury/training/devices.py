@@ -56,8 +56,8 @@ def use_own_gpu(local_rank: int) -> bool:
         return False
     if local_rank >= count:
         raise SettingsError(
-            f"process {local_rank} of this machine has no GPU of its own, since there are {count}; start at most {count} with "
-            "--nproc-per-node, or hide the GPUs with CUDA_VISIBLE_DEVICES= and use --device cpu"
+            f"process {local_rank} of this machine has no GPU of its own, since there are {count}; have torchrun start at most {count} "
+            "on this machine, or hide the GPUs with CUDA_VISIBLE_DEVICES= and use --device cpu"
         )
     torch.cuda.set_device(local_rank)
     return True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -102,6 +103,8 @@ class Prepared:
         The objective of real images, where that has a meaning.
     notes
         Name -> dimension, for the report.
+    turns
+        A context in which to ask the study for a trial.
     """
 
     session: Session
@@ -112,6 +115,7 @@ class Prepared:
     times: Times
     real: float | None
     notes: Mapping[str, Dimension]
+    turns: AbstractContextManager[Any]
 
     def trained(self, train: TrainSettings) -> TrainSettings:
         """The training settings of a trial: with its time, unless the user has set steps."""
@@ -168,13 +172,15 @@ def prepare(
     _divide(times, session, study, preparing, monotonic() - started if real is not None else 1.0)
     for number in studies.fail_killed(study, times.training):
         callbacks.note(f"trial {number} has no result, since its process was killed; it counts as failed")
-    studies.enqueue_defaults(study, space)
+    turns = studies.turns(address)
+    with turns:
+        studies.enqueue_defaults(study, space)
     callbacks.note(
         f"Search for better {OBJECTIVES[objective].title}: each trial trains for {_length(base, times)}; {spoken(times.left())} left, of "
         f"which {spoken(times.reserve)} for the finalists and the final training"
     )
     notes = {dimension.name: dimension for dimension in space.dimensions}
-    return Prepared(session, study, space, judge, objective, times, real, notes)
+    return Prepared(session, study, space, judge, objective, times, real, notes, turns)
 
 
 def data_key(session: Session, splits: Mapping[str, LabelledImages]) -> str:

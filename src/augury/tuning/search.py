@@ -174,7 +174,8 @@ class Search:
     def trial(self) -> None:
         """Take the next trial of the study, and store its result."""
         state = studies.optuna().trial.TrialState
-        trial = self.study.ask()
+        with self.prepared.turns:
+            trial = self.study.ask()
         self.begun, self.number = self.begun + 1, trial.number
         trial.set_user_attr(studies.WORKER, studies.sign_of_life())
         candidate, values = self.space.suggest(trial)

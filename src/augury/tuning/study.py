@@ -8,9 +8,12 @@ import socket
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from augury.errors import MissingExtraError, RunFolderError, SettingsError
 from augury.files import check_folder_name
@@ -133,6 +136,15 @@ def _database(location: str) -> Any:
                 raise
             time.sleep(1.0)
     return None
+
+
+def turns(address: str) -> AbstractContextManager[Any]:
+    """A context in which one process at a time asks a study for a trial.
+
+    SQLite does not lock single rows, so that two processes could take the same waiting trial. Other storages need no turns.
+    """
+    file = address.partition("#")[0].partition("sqlite:///")[2]
+    return FileLock(f"{file}.lock") if file and file != ":memory:" else nullcontext()
 
 
 def opened(address: str, identity: Identity, seed: int) -> Study:
@@ -276,7 +288,7 @@ def enqueue_defaults(study: Study, space: Space) -> None:
         for _ in study.get_trials(deepcopy=False, states=(state.WAITING,)):
             trial = study.ask()
             trial.set_user_attr(WITHDRAWN, True)
-            study.tell(trial, state=state.FAIL)
+            study.tell(trial, state=state.FAIL, skip_if_finished=True)
     known = seen()
     for candidate in space.candidates.values():
         values = space.neutral(candidate)
