@@ -149,8 +149,8 @@ def _refuse_others(
     fake: Path | None, features: str | None, limit: int | None, unread: list[str], extra: list[str] | None
 ) -> None:
     """Raises SettingsError for what has no effect on merged shards."""
-    given = {"FAKE": fake, "--features": features, "--limit": limit, "--set": extra or None}
-    names = [name for name, value in given.items() if value is not None]
+    ineffective = {"FAKE": fake, "--features": features, "--limit": limit, "--set": extra or None}
+    names = [name for name, value in ineffective.items() if value is not None]
     names += [f"--{name.replace('_', '-')}" for name in unread]
     if names:
         raise SettingsError(

@@ -224,7 +224,7 @@ def _candidates(session: Session, recipes: tuple[str, ...], objective: str) -> d
     names = [default]
     if not fixes_recipe(base.train):
         names = list(dict.fromkeys([default, *(recipes or CANDIDATES)]))
-    found = {}
+    candidates = {}
     for name in names:
         if name == "projected" and not recipes and name != default and not lite0_installed():
             continue
@@ -236,8 +236,8 @@ def _candidates(session: Session, recipes: tuple[str, ...], objective: str) -> d
             continue
         usual = BATCHES.get(NETWORKS[rule.network].method, BATCH)
         batch = base.train.batch or min(usual, len(train))
-        found[name] = Candidate(name, rule, batch, len(train), min(train.shape[1:]), objective)
-    return found
+        candidates[name] = Candidate(name, rule, batch, len(train), min(train.shape[1:]), objective)
+    return candidates
 
 
 def _real(judge: Judge, settings: RunSettings) -> float:

@@ -151,14 +151,14 @@ class Search:
         self.study: Study = prepared.study
         self.space, self.judge, self.times = prepared.space, prepared.judge, prepared.times
         self.objective = OBJECTIVES[prepared.objective]
-        self.begun, self.number = 0, 0
+        self.trials_started, self.number = 0, 0
 
     # --- the search ---------------------------------------------------------------------------------------------------
 
     def result(self, source: LabelledImages | str | os.PathLike[str] | None) -> Tuned:
         """Work until the time is over, and return the winner."""
         self.callbacks.begin("search", False)
-        while self.times.left() > self.times.reserve + self.times.trial and self.begun != self.most:
+        while self.times.left() > self.times.reserve + self.times.trial and self.trials_started != self.most:
             self.trial()
         finished = self.finished()
         if not finished:
@@ -176,7 +176,7 @@ class Search:
         state = studies.optuna().trial.TrialState
         with self.prepared.turns:
             trial = self.study.ask()
-        self.begun, self.number = self.begun + 1, trial.number
+        self.trials_started, self.number = self.trials_started + 1, trial.number
         trial.set_user_attr(studies.WORKER, studies.sign_of_life())
         candidate, values = self.space.suggest(trial)
         default = dict(trial.params) == self.space.neutral(self.space.default)

@@ -371,16 +371,16 @@ def chosen_dimensions(base: RunSettings, names: tuple[str, ...]) -> tuple[Dimens
     for name in names:
         if name not in (*DIMENSIONS, RECIPE):
             raise SettingsError(f"--search: there is no '{name}'; there are: {', '.join((RECIPE, *DIMENSIONS))}")
-    given = partial(_given, base)
+    fixed = partial(_is_fixed, base)
     for name in names:
-        if name in DIMENSIONS and given(DIMENSIONS[name]):
+        if name in DIMENSIONS and fixed(DIMENSIONS[name]):
             raise SettingsError(
                 f"--search {name}: the settings give {DIMENSIONS[name].setting} a value, so it is not searched; leave one of them out"
             )
-    return tuple(d for name, d in DIMENSIONS.items() if (not names or name in names) and not given(d))
+    return tuple(d for name, d in DIMENSIONS.items() if (not names or name in names) and not fixed(d))
 
 
-def _given(base: RunSettings, dimension: Dimension) -> bool:
+def _is_fixed(base: RunSettings, dimension: Dimension) -> bool:
     """Whether the user's settings give the setting of a dimension."""
     section, dot, name = dimension.setting.partition(".")
     if not dot:
