@@ -17,9 +17,16 @@ Columns = Sequence[tuple[str, tuple[str, ...]]]
 
 def cell_codes_of(columns: Columns, chosen: Mapping[str, str]) -> list[int]:
     """The code of one value for every column. Raises DataError for an unknown or missing name or value."""
-    if set(chosen) != {name for name, _ in columns}:
-        names = ", ".join(name for name, _ in columns)
-        raise DataError(f"given are {', '.join(chosen)}, but this generator needs one value each of: {names}")
+    names = [name for name, _ in columns]
+    if unknown := [name for name in chosen if name not in names]:
+        raise DataError(f"the generator has no column '{unknown[0]}'; it needs one value each of: {', '.join(names)}")
+    for name, values in columns:
+        if name not in chosen:
+            option = f"--label {values[0]}" if name == "label" else f"--attribute {name}={values[0]}"
+            raise DataError(
+                f"the generator needs one value each of: {', '.join(names)}; '{name}' has none; add one of {', '.join(values[:8])}, as "
+                f"{option}"
+            )
     return [_code(name, values, chosen[name], "generator") for name, values in columns]
 
 
