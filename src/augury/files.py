@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import tokenize
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,23 @@ FILE_ENDINGS = frozenset(
 
 MOST_FLUSHED = 200
 """A folder of more files is written to the disk by one call for the whole system."""
+
+DAMAGE = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, EOFError, OverflowError, MemoryError, SyntaxError, tokenize.TokenError
+)  # fmt: skip
+"""What reading a damaged JSON or NumPy file raises."""
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Turn errors of reading a damaged or edited file into a RunFolderError with a remedy."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise RunFolderError(
+            f"{file}: damaged, or written by another version ({type(error).__name__}: {error}); restore it from a copy, or delete it and "
+            "run the same command again"
+        ) from error
 
 
 @contextmanager

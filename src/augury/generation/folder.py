@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.errors import RunFolderError
-from augury.files import atomic_path, write_lines
+from augury.files import DAMAGE, atomic_path, write_lines
 from augury.generation.review import MANIFEST, REMEDY, carried, read_rows
 from augury.images import Codes, LabelledImages, SyntheticImages, source_facts
 
@@ -140,7 +140,7 @@ def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...
             targets,
             np.array([r["source"] for r in rows], np.int64) if rows and "source" in rows[0] else None,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, *DAMAGE) as error:
         raise RunFolderError(f"{folder}: no readable synthetic images ({error}); {REMEDY}") from error
 
 

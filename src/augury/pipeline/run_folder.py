@@ -8,7 +8,6 @@ import os
 import shlex
 import socket
 import time
-import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.errors import RunFolderError
-from augury.files import check_folder_name, digest, explained, read_json, sweep, write_json
+from augury.files import DAMAGE, check_folder_name, digest, explained, read_json, readable, sweep, write_json
 from augury.images import as_labelled
 from augury.notebook import class_table, over_classes, panel, paragraph, strip
 from augury.verdict import Verdict
@@ -38,11 +37,6 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 FORMAT = 3
 """Version of the folder's layout; a folder of another version is refused."""
-
-DAMAGE = (
-    KeyError, TypeError, ValueError, AttributeError, EOFError, OverflowError, MemoryError, SyntaxError, tokenize.TokenError
-)  # fmt: skip
-"""What reading a damaged JSON or NumPy file raises."""
 
 OTHERS = {
     "fold-1": "the runs of a cross-validation; give one of them, as {0}/fold-1, or resume all with --folds",
@@ -159,13 +153,13 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that this run last used, as plain values; empty for a new folder."""
-        with _readable(self / "run.json"):
+        with readable(self / "run.json"):
             return dict(self.metadata["settings"]) if (self / "run.json").exists() else {}
 
     @property
     def split(self) -> npt.NDArray[np.int8]:
         """The split of every image, int8 [N]: 0 train, 1 validation, 2 test, -1 left out as a near-duplicate."""
-        with _readable(file := self._written("split.npy", "split")):
+        with readable(file := self._written("split.npy", "split")):
             codes: npt.NDArray[np.int8] = np.load(file, allow_pickle=False)
         return codes
 
@@ -191,13 +185,13 @@ class Run:
         """The score card of the generator."""
         from augury.metrics import ScoreCard
 
-        with _readable(self / "scores.json"):
+        with readable(self / "scores.json"):
             return ScoreCard.from_dict(self.read("scores"))
 
     @property
     def verdict(self) -> Verdict:
         """The verdict of a finished proof."""
-        with _readable(self / "verdict.json"):
+        with readable(self / "verdict.json"):
             return Verdict.from_dict(self.read("verdict"))
 
     @property
@@ -314,7 +308,7 @@ class Run:
 
     def is_done(self, stage: str, inputs: Any) -> bool:
         """Whether `stage` has finished with exactly these inputs."""
-        with _readable(self / "state.json"):
+        with readable(self / "state.json"):
             return bool(self.state().get(stage, {}).get("key") == digest(inputs))
 
     @contextmanager
@@ -336,15 +330,3 @@ class Run:
     def key(self, stage: str) -> str:
         """The key of a finished stage, an input of the next stage."""
         return str(self.state()[stage]["key"])
-
-
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    """Turn errors of reading a damaged or edited file into a RunFolderError with a remedy."""
-    try:
-        yield
-    except DAMAGE as error:
-        raise RunFolderError(
-            f"{file}: damaged, or written by another version ({type(error).__name__}: {error}); restore it from a copy, or delete it and "
-            "run the same command again"
-        ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from augury.errors import RunFolderError
-from augury.files import read_json
+from augury.files import read_json, readable
 
 FORMAT = 2
 """Version of the card. A card of another version is refused."""
@@ -91,11 +91,12 @@ class ClassifierCard:
         lacking = sorted(names - stored.keys())
         if lacking:
             raise RunFolderError(f"{path}: {', '.join(lacking)} missing; write it again with: augury run -o RUN")
-        values: dict[str, Any] = {
-            name: tuple(value) if name in TUPLES else value for name, value in stored.items() if name in names
-        }
-        card = cls(**values)
-        card.check(path)
+        with readable(path):
+            values: dict[str, Any] = {
+                name: tuple(value) if name in TUPLES else value for name, value in stored.items() if name in names
+            }
+            card = cls(**values)
+            card.check(path)
         return card
 
     def check(self, path: Path) -> None:
@@ -104,8 +105,13 @@ class ClassifierCard:
         numbers = (self.temperature, self.novelty.get("neighbours"), limits.get("features"), limits.get("appearance"))
         sides = len(self.shape) == 3 and all(isinstance(side, int) and side > 0 for side in self.shape)
         named = len(self.classes) > 1 and all(isinstance(name, str) for name in self.classes)
+        described = isinstance(self.blueprint, dict)
         if not (
-            sides and named and all(isinstance(n, int | float) and n >= 0 for n in numbers) and self.temperature > 0
+            described
+            and sides
+            and named
+            and all(isinstance(n, int | float) and n >= 0 for n in numbers)
+            and self.temperature > 0
         ):
             raise RunFolderError(
                 f"{path}: shape, classes, temperature or novelty do not describe a classifier, so the card was changed; write it "

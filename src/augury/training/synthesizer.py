@@ -18,7 +18,7 @@ from torch import nn
 
 from augury.cards import README, Background
 from augury.errors import DataError, RunFolderError, SettingsError
-from augury.files import atomic_folder, read_json, write_json, write_text
+from augury.files import DAMAGE, atomic_folder, read_json, write_json, write_text
 from augury.images import AnyImages, Codes, Images, SyntheticImages, as_images
 from augury.networks import KEEP, build_generator, shares
 from augury.notebook import SHOWN, panel, strip, table
@@ -417,7 +417,7 @@ class Synthesizer:
             _check_shapes(card, tensors, weights)
             generator = build_generator(card.network, card.settings, card.shape, card.cardinalities)
             generator.load_state_dict(tensors)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (*DAMAGE, RuntimeError) as error:
             raise RunFolderError(
                 f"{folder}: card and weights do not fit this version ({error}); train again"
             ) from error

@@ -57,6 +57,12 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         files = [_opened(file) for file in paths]
         picture, chosen = _chosen(path, files[0], options)
         header = [name for name in files[0].header if name != picture]
+        for role, name in chosen.items():
+            if name not in header:
+                raise DataError(
+                    f"{path}: the column '{name}' cannot be the {role}, since it holds the images or is missing; the other columns are: "
+                    f"{', '.join(header) or 'none'}"
+                )
         columns: dict[str, list[str | None]] = {name: [] for name in header}
         names: list[str] = []
         bad: dict[int, str] = {}
