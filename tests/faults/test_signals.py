@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ from augury.proof import TrainConfig, fit_many
 from augury.training import train_plan
 from tests.helpers.command_line import started, wait_until
 from tests.helpers.training_data import CPU, planned, small
+
+
+@pytest.fixture(autouse=True)
+def usual_handlers() -> Iterator[None]:
+    """Tests that a shell started in the background ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def kick(number: int) -> None:

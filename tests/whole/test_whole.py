@@ -132,7 +132,7 @@ def test_ctrl_c_says_what_is_kept_and_that_the_same_command_goes_on(photos: Path
         _, output = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 130, output
     assert "augury: interrupted; finished work is kept, and the same command resumes" in output
     assert "Traceback" not in output
 

@@ -300,9 +300,12 @@ def enqueue_defaults(study: Study, space: Space) -> None:
 
 
 def _parameters(trial: FrozenTrial) -> dict[str, Any]:
-    """The parameters of a trial; of one that waits in the queue, those that it will have."""
+    """The parameters of a trial; of one that was put in the queue, those that it has or will have.
+
+    A running trial gets its parameters one after another, so another process may see only some of them.
+    """
     fixed: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return dict(trial.params) or dict(fixed)
+    return dict(fixed) or dict(trial.params)
 
 
 def recipe_of(trial: FrozenTrial, space: Space) -> str:
