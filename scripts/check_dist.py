@@ -195,7 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build sdist and wheel, and check them.")
     parser.add_argument("--keep", type=Path, help="folder for the two files, once they are checked")
     arguments = parser.parse_args()
-    begun = time.monotonic()
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for each in ("dist", "empty", "user"):
@@ -204,13 +204,13 @@ def main() -> None:
             sdist, wheel = build(folder / "dist")
             version = check_contents(sdist, wheel)
             commands = install(wheel, folder / "environment")
-            print(f"installed after {time.monotonic() - begun:.0f} s", flush=True)
+            print(f"installed after {time.monotonic() - started:.0f} s", flush=True)
             check_command_line(commands, folder / "empty", version)
             print(
-                f"main job done, with verdict, data set and report, after {time.monotonic() - begun:.0f} s", flush=True
+                f"main job done, with verdict, data set and report, after {time.monotonic() - started:.0f} s", flush=True
             )
             check_types(commands, folder / "user")
-            print(f"types seen after {time.monotonic() - begun:.0f} s", flush=True)
+            print(f"types seen after {time.monotonic() - started:.0f} s", flush=True)
         except CheckError as error:
             raise SystemExit(str(error)) from None
         if arguments.keep:
