@@ -207,7 +207,8 @@ def main() -> None:
             print(f"installed after {time.monotonic() - started:.0f} s", flush=True)
             check_command_line(commands, folder / "empty", version)
             print(
-                f"main job done, with verdict, data set and report, after {time.monotonic() - started:.0f} s", flush=True
+                f"main job done, with verdict, data set and report, after {time.monotonic() - started:.0f} s",
+                flush=True,
             )
             check_types(commands, folder / "user")
             print(f"types seen after {time.monotonic() - started:.0f} s", flush=True)
