@@ -178,7 +178,7 @@ def _read(job: Job) -> _Opened:
         )
     sources = pictures(job.images, **job.reading) if job.images else None
     if sources is not None and sources.fingerprint != plan.sources:
-        raise DataError(f"{job.images}: these are not the images that the shards in {job.output} were begun with")
+        raise DataError(f"{job.images}: these are not the images that the shards in {job.output} were started with")
     return _Opened(
         synthesizer,
         filter_context(Path(job.source), device) if plan.filters else None,
