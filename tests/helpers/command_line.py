@@ -14,12 +14,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from typer.testing import CliRunner
+
+from augury.cli.commands import app
+from augury.errors import AuguryError
+
 AUGURY = [sys.executable, "-c", "from augury.cli.commands import main; main()"]
 
 
 def command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """`augury` with these words."""
     return subprocess.run([*AUGURY, *words], capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def call(*words: object) -> tuple[int, str]:
+    """(exit status, output or error) of `augury` with these words, without progress, in this process."""
+    try:
+        result = CliRunner().invoke(app, [*map(str, words), "--quiet"], catch_exceptions=False)
+    except AuguryError as error:
+        return 1, str(error)
+    return result.exit_code, result.output
 
 
 def started(*words: str) -> subprocess.Popen[str]:

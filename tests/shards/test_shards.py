@@ -17,14 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import augury
-from augury.cli.commands import app
-from augury.errors import AuguryError, RunFolderError, SettingsError
+from augury.errors import RunFolderError, SettingsError
 from augury.shards import Share, generate_shards, merge, shard_size
 from augury.training import Synthesizer
-from tests.helpers.command_line import wait_until
+from tests.helpers.command_line import call, wait_until
 from tests.helpers.generation_data import tiny
 from tests.helpers.processes import killing_one
 
@@ -46,14 +44,6 @@ def whole(generator: Path) -> Path:
     generate_shards(generator, output, COUNT, seed=3, features="pixels", workers=1)
     merge(output)
     return output
-
-
-def call(*words: object) -> tuple[int, str]:
-    try:
-        result = CliRunner().invoke(app, [*map(str, words), "--quiet"], catch_exceptions=False)
-    except AuguryError as error:
-        return 1, str(error)
-    return result.exit_code, result.output
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -12,25 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
 import augury
-from augury.cli.commands import app
-from augury.errors import AuguryError
 from augury.networks import build
 from augury.pipeline import session
 from augury.settings import RunSettings
 from augury.shards import generate_shards, merge
 from augury.training import Card, Synthesizer
 from augury.validation import validated
-
-
-def call(*words: object) -> tuple[int, str]:
-    try:
-        result = CliRunner().invoke(app, [*map(str, words), "--quiet"], catch_exceptions=False)
-    except AuguryError as error:
-        return 1, str(error)
-    return result.exit_code, result.output
+from tests.helpers.command_line import call
 
 
 def samples(folder: Path) -> dict[str, bytes]:
