@@ -4,10 +4,11 @@ BIN = .venv/bin
 .PHONY: setup demo test coverage check check-dist bench soak fuzz audit docs clean
 
 setup: .venv/.ready
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.ready: pyproject.toml constraints.txt requirements-demo.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt torch
-	$(BIN)/pip install -q -c constraints.txt -e '.[features,dev]'
+	$(if $(filter no,$(HASHES)),,$(BIN)/pip install -q --no-deps --require-hashes -r requirements-demo.txt)
+	$(BIN)/pip install -q -c constraints.txt torch hatchling editables
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[features,dev]'
 	touch $@
 
 demo: setup  ## the main job on the embedded samples: a long tail, and an empty cell of class x attribute

@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,28 @@ def near_copy(folder: Path, count: int) -> float:
     return (spent() - started) / count
 
 
+def mean_colours(images: Any) -> Any:
+    """Features of images: mean colours of 8 × 8 areas, block by block."""
+    from augury.generation.pixel_neighbours import areas
+
+    return np.concatenate([areas(images[at : at + BLOCK]) for at in range(0, len(images), BLOCK)])
+
+
+def near_duplicate(folder: Path, count: int) -> float:
+    """All images, as synthetic ones, through `near_duplicate`, with mean colours of 8 × 8 areas as features."""
+    from augury.generation import FILTERS, Candidates
+
+    images = loaded(folder)
+    known = replace(context(images.take(np.arange(1000))), features=mean_colours)
+    started = spent()
+    numbers = np.arange(count)
+    candidates = Candidates(
+        images.images, images.labels[:, None], numbers, np.ones(count, np.int64), np.ones(count, bool)
+    )
+    FILTERS["near_duplicate"].score(candidates, known)
+    return (spent() - started) / count
+
+
 def score(folder: Path, count: int) -> float:
     """The Fréchet distance of all images to the first thousand, from moments of features of a small network."""
     import torch
@@ -159,6 +182,7 @@ OPERATIONS: dict[str, tuple[str, Callable[[Path, int], float]]] = {
     "generate": ("generate into shards", generate),
     "filter": ("filter by agreement and near_copy, 1,000 training images", filter_images),
     "near_copy": (f"near_copy of {CANDIDATES} candidates, per training image", near_copy),
+    "near_duplicate": ("near_duplicate among all images", near_duplicate),
     "score": ("features and moments for the Fréchet distance", score),
     "near_duplicates": ("near-duplicate search", near_duplicates),
 }

@@ -31,7 +31,15 @@ IN_PACKAGE = (
 )  # fmt: skip
 """Files below augury/ that are no Python and that a run, a report or a type checker needs."""
 LICENCES = ("LICENSE", "NOTICE")
-IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "constraints.txt", "Makefile")
+IN_SDIST = (
+    "LICENSE",
+    "README.md",
+    "CHANGELOG.md",
+    "pyproject.toml",
+    "constraints.txt",
+    "requirements-demo.txt",
+    "Makefile",
+)
 FOLDERS_OF_SDIST = ("src", "tests", "docs", "bench", "examples", "scripts")
 MEGABYTES = 4
 """Neither file may be larger: data or runs would be inside."""

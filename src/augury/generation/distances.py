@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from augury.errors import SettingsError
-from augury.generation.filter_context import FAR, Candidates, FilterContext, Floats, blocks, distances, flat
+from augury.generation.filter_context import FAR, Candidates, FilterContext, Floats, flat
+from augury.generation.vector_index import VectorNeighbours, blocks, distances, nearest_earlier, slices
 
 SHRUNK = 5
 """With this many images, a class's own spread counts as much as that of all classes together."""
@@ -38,15 +39,21 @@ def realism(candidates: Candidates, context: FilterContext) -> Floats:
 
     The score is the largest, over real images, of the radius of the image's ball divided by the distance to it. A ball
     reaches to the third nearest real image. The half of the balls with the larger radii is left out, as in section 5. Real
-    images of all classes count.
+    images of all classes count. Where an index searches, the 64 nearest centres that it proposes count.
     """
     real, fake = context.real, context.embedded(candidates.images)
     k = min(NEIGHBOURS, len(real) - 1)
     if k < 1:
         return np.zeros(len(fake))
-    radii = context.nearest(real, real, k + 1)[1][:, -1]
+    radii = context.neighbours.search(real, k + 1)[1][:, -1]
     small = radii <= np.median(radii)
     scores = np.empty(len(fake))
+    balls = VectorNeighbours(real[small], context.nearest)
+    if balls.index is not None:
+        for rows in slices(len(fake)):
+            indices, apart = balls.proposed(fake[rows])
+            scores[rows] = _ratio(radii[small][indices], apart).max(1)
+        return scores
     for rows in blocks(len(fake), int(small.sum())):
         scores[rows] = _ratio(radii[small], distances(fake[rows], real[small])).max(1)
     return scores
@@ -83,13 +90,8 @@ def near_duplicate(candidates: Candidates, context: FilterContext) -> Floats:
     """
     order = np.argsort(candidates.indices, kind="stable")
     placed, passed = context.embedded(candidates.images)[order], candidates.passed[order]
-    least, columns = np.full(len(order), FAR), np.arange(len(order))
-    for rows in blocks(len(order), len(order)):
-        apart = distances(placed[rows], placed)
-        before = (columns[None, :] < columns[rows][:, None]) & passed[None, :]
-        least[rows] = np.where(before, apart, np.inf).min(1, initial=np.inf)
     scores = np.empty(len(order))
-    scores[order] = np.minimum(least / context.usual, FAR)
+    scores[order] = np.minimum(nearest_earlier(placed, passed) / context.usual, FAR)
     return scores
 
 

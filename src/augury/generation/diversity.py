@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from augury.generation.filter_context import FAR, Candidates, Features, FilterContext, Floats, Keep, distances
+from augury.generation.filter_context import FAR, Candidates, Features, FilterContext, Floats, Keep
+from augury.generation.vector_index import distances
 
 Greedy = Callable[[Features, Keep, int], Floats]
 """(features [n, D] of a cell in order of index, passed [n], quota of at most the number that passed) -> scores [n]. A

@@ -14,6 +14,7 @@ import torch
 
 from augury.errors import SettingsError
 from augury.generation.pixel_neighbours import PixelNeighbours
+from augury.generation.vector_index import VectorNeighbours
 from augury.images import Codes, Images, LabelledImages
 
 Floats = npt.NDArray[np.float64]
@@ -24,8 +25,6 @@ FAR = 1000.0
 """Replaces an infinite ratio of distances: an image at distance 0, or with no other to compare with."""
 SOME = 2_000
 """Of more training images, the usual distances between neighbours are those of this many to all."""
-PAIRS = 4_000_000
-"""Distances held at a time: 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +133,16 @@ class FilterContext:
         return self.embedded(self.train.images)
 
     @cached_property
+    def neighbours(self) -> VectorNeighbours:
+        """The search of the nearest training images by features."""
+        return VectorNeighbours(self.real, self.nearest)
+
+    @cached_property
     def usual(self) -> float:
         """The median feature distance from a training image to its nearest other one; never 0."""
         if len(self.real) < 2:
             return 1.0
-        return float(np.median(self.nearest(self.real[sampled(len(self.real))], self.real, 2)[1][:, 1])) or 1.0
+        return float(np.median(self.neighbours.search(self.real[sampled(len(self.real))], 2)[1][:, 1])) or 1.0
 
     @cached_property
     def pixels(self) -> PixelNeighbours:
@@ -166,19 +170,3 @@ def sampled(n: int) -> Codes:
 def flat(images: Images) -> npt.NDArray[np.float32]:
     """uint8 [N, C, H, W] -> float32 [N, C·H·W], values unchanged."""
     return np.asarray(images, np.float32).reshape(len(images), -1)
-
-
-def distances(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
-    """Euclidean distances, float64 [N, M], between [N, D] and [M, D]. Inner products about the mean are used, so the
-    distance of equal rows is near 0 but not exactly 0.
-    """
-    middle = b.mean(0, dtype=np.float64) if len(b) else 0.0
-    x, y = a - middle, b - middle
-    squares = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
-    return np.asarray(np.sqrt(np.maximum(squares, 0)))
-
-
-def blocks(rows: int, columns: int) -> list[slice]:
-    """Slices of rows such that at most PAIRS distances are held at a time."""
-    step = max(1, PAIRS // max(columns, 1))
-    return [slice(at, min(at + step, rows)) for at in range(0, rows, step)]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from augury.data.cells import cell_codes
-from augury.generation.filter_context import Features, Floats, Keep, blocks
+from augury.generation.filter_context import Features, Floats, Keep
+from augury.generation.vector_index import blocks
 from augury.images import Codes, Images, LabelledImages
 from augury.randomness import rng
 from augury.stored import Stored

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import math
 import time
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -14,27 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from augury.generation.vector_index import INDEXED, REFINED, Floats, Nearest, inverted_file
 from augury.images import Codes, Images
 
-Floats = npt.NDArray[np.float64]
-Nearest = Callable[[npt.NDArray[Any], npt.NDArray[Any], int], tuple[Codes, Floats]]
-"""(queries [N, D], references [M, D], k) -> (indices [N, k], Euclidean distances [N, k])."""
-
-INDEXED = 100_000
-"""More training images than this are searched by an index, where faiss is installed."""
 IN_MEMORY = 2**27
 """Most values of all training images that are searched at once; more are searched in tiles."""
 TILE = 2048
 """Training images of a tile."""
 GRID = 8
 """The index holds the mean colours of GRID × GRID areas of each image."""
-REFINED = 64
-"""Images that the index proposes for each query; their pixels decide."""
-_PROBED = 32
-"""Lists that are searched for a query."""
-_TRAINED = 40
-"""Images for each list from which the centres of the lists are found, in as many as `_ITERATIONS` iterations."""
-_ITERATIONS = 10
 LOGGER = logging.getLogger("augury")
 
 
@@ -117,17 +103,10 @@ class PixelNeighbours:
     @cached_property
     def _index(self) -> Any:
         """An inverted file over mean colours; None without faiss. Equal images give an equal index."""
-        try:
-            faiss = importlib.import_module("faiss")
-        except ImportError:
-            return None
         described = np.concatenate([areas(self.images[at : at + TILE]) for at in range(0, len(self), TILE)])
-        lists = max(1, 4 * math.isqrt(len(self)))
-        dimension = described.shape[1]
-        index = faiss.IndexIVFFlat(faiss.IndexFlatL2(dimension), dimension, lists)
-        index.cp.seed, index.cp.niter, index.nprobe = 0, _ITERATIONS, _PROBED
-        index.train(described[np.linspace(0, len(self) - 1, min(len(self), _TRAINED * lists)).astype(np.int64)])
-        index.add(described)
+        index = inverted_file(described)
+        if index is not None:
+            index.add(described)
         return index
 
 
