@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from augury.cards import LICENCES, Background, cell, front_matter, licence_fields, size_category
-from augury.exports import count, export_folder, readme
+from augury.exports import ExportOptions, count, export_folder, readme
 from augury.training.card import Card
 from augury.training.readme import readme as generator_card
 from tests.helpers.export_data import real_images, synthetic_images
@@ -78,7 +78,7 @@ def test_the_card_of_a_generator_states_how_it_was_trained_and_what_it_is_not_fo
 
 def test_an_exported_folder_has_a_card_that_counts_its_images(tmp_path: Path) -> None:
     known = Background("cc0-1.0", "photos", "rpgan", ("## Scores", "", "KID 0.1", ""))
-    export_folder(tmp_path / "out", real_images(), synthetic_images(), background=known)
+    export_folder(tmp_path / "out", real_images(), synthetic_images(), ExportOptions(background=known))
     fields, body = parsed((tmp_path / "out" / "README.md").read_text(encoding="utf-8"))
     assert fields == {
         "license": "cc0-1.0",
@@ -109,7 +109,7 @@ def test_counts_come_from_the_rows_of_a_manifest() -> None:
 def test_hugging_face_reads_the_cards(tmp_path: Path) -> None:
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     synthetic = replace(synthetic_images(), classes=real_images().classes)
-    export_folder(tmp_path / "out", real_images(), synthetic, background=Background("my own"))
+    export_folder(tmp_path / "out", real_images(), synthetic, ExportOptions(background=Background("my own")))
     data = hub.DatasetCard.load(tmp_path / "out" / "README.md").data
     assert (data.license, data.license_name, data.classes) == ("other", "my-own", ["cat", "dog"])
     text = generator_card(CARD, translates=False, parameters=1, fingerprint="")

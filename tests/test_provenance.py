@@ -18,7 +18,7 @@ from augury import data as data_package
 from augury import provenance
 from augury.data import cautions, load
 from augury.errors import SettingsError
-from augury.exports import EXPORTS, export_folder
+from augury.exports import EXPORTS, ExportOptions, export_folder
 from augury.settings import ExportSettings
 from tests.helpers.export_data import real_images, synthetic_images
 
@@ -92,7 +92,7 @@ def test_an_export_that_is_read_again_is_cautioned_about(tmp_path: Path, kind: s
         assert caution.startswith(f"3 of 10 images say that they are synthetic, by {by}. ")
     assert kind == "npz" or data.notes["synthetic"] == {provenance.SOFTWARE: 3}
     assert not any("README" in str(note) or ".md" in str(note) for note in data.notes.get("ignored", {}))
-    EXPORTS[kind](path, real_images(), force=True)
+    EXPORTS[kind](path, real_images(), options=ExportOptions(force=True))
     assert not [text for text in cautions(load(read)) if "synthetic" in text]
 
 
@@ -114,7 +114,7 @@ def test_tags_of_an_export_name_what_redraws_the_image(tmp_path: Path) -> None:
 
 
 def test_sidecars_bind_unsigned_assertions_to_the_file(tmp_path: Path) -> None:
-    export_folder(tmp_path / "out", real_images(), synthetic_images(), sidecar=True)
+    export_folder(tmp_path / "out", real_images(), synthetic_images(), ExportOptions(sidecar=True))
     files = sorted((tmp_path / "out").rglob(f"*{provenance.SIDECAR}"))
     assert [file.name for file in files] == [f"synthetic-00000{i}.png.c2pa.json" for i in (0, 2, 4)]
     stored = json.loads(files[0].read_text(encoding="utf-8"))
@@ -139,6 +139,6 @@ def test_the_source_of_a_translation_is_an_ingredient() -> None:
 
 def test_one_file_has_no_sidecars(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="leave sidecar out, or export a folder"):
-        EXPORTS["tar"](tmp_path / "x.tar", real_images(), synthetic_images(), sidecar=True)
+        EXPORTS["tar"](tmp_path / "x.tar", real_images(), synthetic_images(), ExportOptions(sidecar=True))
     with pytest.raises(ValueError, match="a npz is one file; use sidecar=false"):
         ExportSettings(format="npz", sidecar=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augury.data import load
+    from augury.exports import ExportOptions
     from augury.exports import export_folder as export
     from augury.images import LabelledImages, SyntheticImages
     from augury.metrics.evaluate import evaluate
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 logging.getLogger("augury").addHandler(logging.NullHandler())
 __all__ = [
     "Callbacks",
+    "ExportOptions",
     "LabelledImages",
     "Run",
     "RunSettings",
@@ -47,6 +49,7 @@ __all__ = [
 
 _WHERE = {
     "Callbacks": "augury.pipeline.inputs:Callbacks",
+    "ExportOptions": "augury.exports:ExportOptions",
     "LabelledImages": "augury.images:LabelledImages",
     "Run": "augury.pipeline.run_folder:Run",
     "RunSettings": "augury.settings:RunSettings",

@@ -10,7 +10,7 @@ import yaml
 from augury.cards import Background
 from augury.data import load
 from augury.errors import RunFolderError
-from augury.exports import EXPORTS, card_path
+from augury.exports import EXPORTS, ExportOptions, card_path
 from tests.helpers.export_data import real_images, synthetic_images
 
 PLACES = {"npz": "The arrays `origin`", "tar": "The .json file of each image", "parquet": "The columns `origin`"}
@@ -31,7 +31,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_card_counts_the_images_and_says_where_their_origin_stands(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "out" / f"photos.{kind}"
     known = Background("cc0-1.0", "photos", "rpgan", ("## Scores", "", "KID 0.1", ""))
-    EXPORTS[kind](file, real_images(), synthetic_images(), background=known)
+    EXPORTS[kind](file, real_images(), synthetic_images(), ExportOptions(background=known))
     assert sorted(path.name for path in file.parent.iterdir()) == [f"photos.{kind}", f"photos.{kind}.README.md"]
     _, front, body = card_path(file, kind).read_text(encoding="utf-8").split("---\n", 2)
     fields = yaml.safe_load(front)
@@ -49,5 +49,5 @@ def test_an_export_does_not_replace_a_card_unless_forced(tmp_path: Path, kind: s
     with pytest.raises(RunFolderError, match=rf"photos\.{kind}\.README\.md: is there already; .*--force"):
         EXPORTS[kind](file, real_images())
     assert card_path(file, kind).read_text() == "mine" and not file.exists()
-    EXPORTS[kind](file, real_images(), force=True)
+    EXPORTS[kind](file, real_images(), options=ExportOptions(force=True))
     assert "7 real: as in the source" in card_path(file, kind).read_text(encoding="utf-8")

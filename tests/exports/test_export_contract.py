@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 from augury.data import load
 from augury.errors import DataError, MissingExtraError, RunFolderError, SettingsError
-from augury.exports import EXPORTS
+from augury.exports import EXPORTS, ExportOptions
 from augury.images import Attribute, LabelledImages, SyntheticImages
 
 SUFFIX = {"npz": ".npz", "tar": ".tar", "parquet": ".parquet"}
@@ -75,6 +76,13 @@ def by_content(data: LabelledImages, names: tuple[str, ...] = ()) -> set[tuple[o
     }
 
 
+def test_all_formats_take_the_same_arguments() -> None:
+    signatures = {inspect.signature(export, eval_str=True) for export in EXPORTS.values()}
+    (signature,) = signatures
+    assert list(signature.parameters) == ["path", "train", "synthetic", "options"]
+    assert signature.parameters["options"].default == ExportOptions()
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_real_images_come_back_as_they_were(tmp_path: Path, kind: str, channels: int) -> None:
     train = real(channels)
@@ -120,7 +128,7 @@ def test_parts_come_back_and_synthetic_images_are_for_training(tmp_path: Path, k
     for image, part in zip(data.images, data.split, strict=True):
         assert part == part_of.get(image.tobytes(), 0)
     train_only = replace(train, split=np.zeros(N, np.int8))
-    EXPORTS[kind](target_path(tmp_path, kind), train_only, force=True)
+    EXPORTS[kind](target_path(tmp_path, kind), train_only, options=ExportOptions(force=True))
     assert read_back(target_path(tmp_path, kind), kind).split is None  # all are train images: nothing to tell
 
 
@@ -180,10 +188,10 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, kind: str) -> None:
         (path / "mine.txt").write_text("precious")
         for force in (False, True):
             with pytest.raises(RunFolderError, match="not empty and not an export"):
-                EXPORTS[kind](path, real(), force=force)
+                EXPORTS[kind](path, real(), options=ExportOptions(force=force))
         assert (path / "mine.txt").read_text() == "precious"
         (path / "mine.txt").unlink()
-    EXPORTS[kind](path, real(), force=True)
+    EXPORTS[kind](path, real(), options=ExportOptions(force=True))
     assert len(read_back(path, kind)) == N
     if kind not in SUFFIX:
         EXPORTS[kind](path, real(), synthetic_images())  # an older export, with nothing added, is replaced
@@ -215,13 +223,22 @@ def test_originals_go_in_byte_for_byte(tmp_path: Path, kind: str) -> None:
         Image.fromarray(pixels(N, 1, 5)[i, 0]).resize((40, 30)).save(file)
     if kind in ("npz", "dicom"):
         with pytest.raises(DataError, match="leave originals out"):
-            EXPORTS[kind](target_path(tmp_path, kind), real(), originals=files)
+            EXPORTS[kind](target_path(tmp_path, kind), real(), options=ExportOptions(originals=files))
         return
-    EXPORTS[kind](target_path(tmp_path, kind), real(), synthetic_images(), originals=files)
+    EXPORTS[kind](target_path(tmp_path, kind), real(), synthetic_images(), ExportOptions(originals=files))
     data = read_back(target_path(tmp_path, kind), kind)
     assert data.notes["original_sizes"] == {"30x40": N, "6x5": 3}
     with pytest.raises(DataError, match=f"2 original files for {N} training images"):
-        EXPORTS[kind](target_path(tmp_path, kind), real(), originals=files[:2], force=True)
+        EXPORTS[kind](target_path(tmp_path, kind), real(), options=ExportOptions(originals=files[:2], force=True))
+
+
+def test_options_that_a_format_cannot_follow_are_refused(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(DataError, match="only possible beside original files"):
+        EXPORTS[kind](target_path(tmp_path, kind), real(), options=ExportOptions(synthetic_size=(30, 20)))
+    if kind in SUFFIX:
+        with pytest.raises(SettingsError, match="leave sidecar out, or export a folder"):
+            EXPORTS[kind](target_path(tmp_path, kind), real(), options=ExportOptions(sidecar=True))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_synthetic_images_of_other_data_are_refused(tmp_path: Path, kind: str) -> None:
@@ -236,7 +253,7 @@ def test_the_name_of_a_file_must_tell_the_format(tmp_path: Path, kind: str) -> N
         EXPORTS[kind](tmp_path / "out", real())
     (tmp_path / f"out{SUFFIX[kind]}").mkdir()
     with pytest.raises(RunFolderError, match="a folder is in the way"):
-        EXPORTS[kind](tmp_path / f"out{SUFFIX[kind]}", real(), force=True)
+        EXPORTS[kind](tmp_path / f"out{SUFFIX[kind]}", real(), options=ExportOptions(force=True))
 
 
 def test_parquet_without_pyarrow_tells_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_files
 
 from augury.errors import DataError, RunFolderError, SettingsError
-from augury.exports import export_folder, format_of
+from augury.exports import ExportOptions, export_folder, format_of
 from augury.exports.rows import rows_of
 from augury.images import LabelledImages, SyntheticImages
 
@@ -112,7 +112,7 @@ def originals(folder, n=7):
 @pytest.mark.parametrize("link", [True, False])
 def test_originals_are_brought_byte_for_byte(tmp_path, link):
     files = originals(tmp_path / "in")
-    note = export_folder(tmp_path / "out", real(), synthetic_images(), originals=files, link=link)
+    note = export_folder(tmp_path / "out", real(), synthetic_images(), ExportOptions(originals=files, link=link))
     assert note["linked"] == (7 if link else 0)
     for i, file in enumerate(files):
         (exported,) = (tmp_path / "out").rglob(f"real-{i:06d}.*")
@@ -126,7 +126,7 @@ def test_originals_are_copied_where_links_do_not_exist(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     files = originals(tmp_path / "in")
-    assert export_folder(tmp_path / "out", real(), originals=files)["linked"] == 0
+    assert export_folder(tmp_path / "out", real(), options=ExportOptions(originals=files))["linked"] == 0
     assert len(image_folder(tmp_path / "out")) == 7
 
 
@@ -134,7 +134,7 @@ def test_an_original_behind_a_symbolic_link_is_exported_as_a_file(tmp_path):
     files = originals(tmp_path / "in")
     alias = tmp_path / "alias.jpg"
     alias.symlink_to(files[0])
-    export_folder(tmp_path / "out", real(), originals=[alias, *files[1:]])
+    export_folder(tmp_path / "out", real(), options=ExportOptions(originals=[alias, *files[1:]]))
     (file,) = (tmp_path / "out").rglob("real-000000.jpg")
     assert not file.is_symlink() and file.read_bytes() == files[0].read_bytes()
 
@@ -143,24 +143,24 @@ def test_an_original_of_an_unknown_kind_is_written_as_png(tmp_path):
     unknown_type = tmp_path / "notes.exe"
     unknown_type.write_bytes(b"MZ")
     train = real(n=1)
-    export_folder(tmp_path / "out", train, originals=[unknown_type])
+    export_folder(tmp_path / "out", train, options=ExportOptions(originals=[unknown_type]))
     assert [p.name for p in (tmp_path / "out" / "cat").iterdir()] == ["real-000000.png"]
 
 
 def test_originals_that_do_not_fit_are_refused(tmp_path):
     files = originals(tmp_path / "in")
     with pytest.raises(DataError, match="6 original files for 7 training images"):
-        export_folder(tmp_path / "out", real(), originals=files[:6])
+        export_folder(tmp_path / "out", real(), options=ExportOptions(originals=files[:6]))
     files[3].unlink()
     with pytest.raises(DataError, match=r"3\.jpg: this original is missing"):
-        export_folder(tmp_path / "out", real(), originals=files)
+        export_folder(tmp_path / "out", real(), options=ExportOptions(originals=files))
     assert not (tmp_path / "out").exists()
 
 
 def test_the_folder_of_the_originals_is_never_replaced(tmp_path):
     files = originals(tmp_path / "in")
     with pytest.raises(DataError, match="export elsewhere"):
-        export_folder(tmp_path / "in", real(), originals=files, force=True)
+        export_folder(tmp_path / "in", real(), options=ExportOptions(originals=files, force=True))
     assert len(list((tmp_path / "in").iterdir())) == 7
 
 
@@ -182,15 +182,15 @@ def test_other_peoples_folders_are_refused_and_files_added_to_an_export_unless_f
     (out / "classes.json").write_text("[]")
     for force in (False, True):
         with pytest.raises(RunFolderError, match=r"not empty and not an export of Augury; choose another folder$"):
-            export_folder(out, real(), force=force)
+            export_folder(out, real(), options=ExportOptions(force=force))
     assert (out / "cat" / "mine.txt").read_text() == "precious"
     (out / "classes.json").write_text(text)
-    export_folder(out, real(), force=True)
+    export_folder(out, real(), options=ExportOptions(force=True))
     assert not (out / "cat" / "mine.txt").exists()
     file = tmp_path / "file"
     file.write_text("x")
     with pytest.raises(RunFolderError, match="a file is in the way"):
-        export_folder(file, real(), force=True)
+        export_folder(file, real(), options=ExportOptions(force=True))
 
 
 def test_a_failed_export_leaves_the_older_one(tmp_path, monkeypatch):
@@ -235,7 +235,7 @@ def test_a_translation_names_its_source_and_belongs_to_its_group(tmp_path) -> No
         reasons=("", ""),
         sources=np.array([4, 3]),
     )
-    rows = [row for row in rows_of(train, synthetic, None, tmp_path) if row.origin == "synthetic"]
+    rows = [row for row in rows_of(train, synthetic, tmp_path) if row.origin == "synthetic"]
     assert [row.group for row in rows] == ["9", "8"]
     assert [row.source["source_name"] for row in rows] == ["y", "x"]
     assert rows[0].source["source_sha256"] == hashlib.sha256(images[4].tobytes()).hexdigest()
@@ -243,7 +243,7 @@ def test_a_translation_names_its_source_and_belongs_to_its_group(tmp_path) -> No
 
 def test_synthetic_images_get_a_size_of_their_own_beside_originals(tmp_path):
     files, synthetic = originals(tmp_path / "in"), synthetic_images()
-    export_folder(tmp_path / "out", real(), synthetic, originals=files, synthetic_size=(30, 20))
+    export_folder(tmp_path / "out", real(), synthetic, ExportOptions(originals=files, synthetic_size=(30, 20)))
     for row in manifest(tmp_path / "out"):
         content = (tmp_path / "out" / row["file"]).read_bytes()
         number = int(row["file"].split("-")[-1].partition(".")[0])
@@ -255,7 +255,7 @@ def test_synthetic_images_get_a_size_of_their_own_beside_originals(tmp_path):
             # a resized image has about the mean of its original
             assert abs(np.asarray(image).mean() - synthetic.images[number].mean()) < 8
     with pytest.raises(DataError, match="only possible beside original files"):
-        export_folder(tmp_path / "b", real(), synthetic, synthetic_size=(30, 20))
+        export_folder(tmp_path / "b", real(), synthetic, ExportOptions(synthetic_size=(30, 20)))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from augury.errors import RunFolderError
-from augury.exports import export_folder
+from augury.exports import ExportOptions, export_folder
 from augury.files import read_lines, write_lines
 from augury.generation import load, save
 from augury.images import LabelledImages, SyntheticImages
@@ -55,4 +55,4 @@ def test_a_damaged_manifest_of_synthetic_images_or_of_an_export_stops_with_a_rem
     with pytest.raises(RunFolderError, match=r"line 1 of 4 .* draw them again with: augury run -o RUN"):
         load(tmp_path / "synthetic", ("a", "b"), ())
     with pytest.raises(RunFolderError, match=r"line 1 of 8 .* choose another folder, or remove this one"):
-        export_folder(tmp_path / "out", train, synthetic, force=True)
+        export_folder(tmp_path / "out", train, synthetic, ExportOptions(force=True))

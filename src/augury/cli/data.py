@@ -112,7 +112,7 @@ def split(
 
     from augury.cards import Background, is_medical
     from augury.data import cautions, skipped_lines
-    from augury.exports import ARRAYS, format_of, writer
+    from augury.exports import ARRAYS, ExportOptions, format_of, writer
     from augury.files import refuse_within
     from augury.pipeline.inputs import load_splits
 
@@ -130,7 +130,8 @@ def split(
         "" if path is None else path.name,
         medical=is_medical(splits.notes, splits.attributes),
     )
-    done = write(output, splits, originals=originals, link=False, force=force, background=known)
+    options = ExportOptions(originals=originals, link=False, force=force, background=known)
+    done = write(output, splits, options=options)
     assert splits.split is not None
     count = np.bincount(splits.split, minlength=len(SPLITS)).tolist()
     for line in skipped_lines(splits):
@@ -173,7 +174,7 @@ def augment(
     """
     from augury.cards import Background, is_medical
     from augury.data import load
-    from augury.exports import format_of, writer
+    from augury.exports import ExportOptions, format_of, writer
     from augury.files import atomic_path, refuse_within
     from augury.pipeline import augmented_copies
 
@@ -212,7 +213,7 @@ def augment(
             "" if path is None else path.name,
             medical=is_medical(images.notes, images.attributes),
         )
-        done = write(output, copies, force=force, background=known)
+        done = write(output, copies, options=ExportOptions(force=force, background=known))
         summary = {"data_set": str(output), "images": len(copies), "policy": policy, "seed": seed or 0}
     _print_summary(summary, done, as_json)
 

@@ -10,6 +10,7 @@ from augury.errors import SettingsError
 from augury.exports.dicom import export_dicom
 from augury.exports.folder import MANIFEST, export_folder
 from augury.exports.npz import export_npz
+from augury.exports.options import ExportOptions
 from augury.exports.parquet import export_parquet, pyarrow
 from augury.exports.readme import count, readme
 from augury.exports.rows import card_beside, rows_of
@@ -96,6 +97,7 @@ __all__ = [
     "EXPORTS",
     "FILES",
     "MANIFEST",
+    "ExportOptions",
     "card_path",
     "count",
     "dataset_path",

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import numpy as np
 
 import augury
-from augury.cards import Background
 from augury.data.decoding.safety import extra
 from augury.errors import DataError
 from augury.exports.folder import written
-from augury.exports.rows import NOTHING_MORE, Row
+from augury.exports.options import DEFAULTS, ExportOptions
+from augury.exports.rows import Row
 from augury.exports.table import METADATA, metadata_table
 from augury.images import LabelledImages, SyntheticImages
 
@@ -37,13 +36,7 @@ def export_dicom(
     path: str | os.PathLike[str],
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None = None,
-    *,
-    originals: Sequence[str | os.PathLike[str]] | None = None,
-    link: bool = True,
-    synthetic_size: tuple[int, int] | None = None,
-    force: bool = False,
-    background: Background = NOTHING_MORE,
-    sidecar: bool = False,
+    options: ExportOptions = DEFAULTS,
 ) -> dict[str, Any]:
     r"""Write the folders and tables of `export_imagefolder` with one DICOM file, such as `synthetic-000034.dcm`, per image.
 
@@ -59,16 +52,8 @@ def export_dicom(
         Real images; written as used in training.
     synthetic : SyntheticImages or LabelledImages, optional
         Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
-    originals : None
-        Refused, because original files may hold patient data.
-    link : bool
-        Has no effect.
-    synthetic_size : None
-        Refused, as without originals in any format.
-    force : bool
-        Replace an export even if files were added to it.
-    background, sidecar
-        As for `export_folder`.
+    options : ExportOptions
+        Refused: `originals`, because original files may hold patient data, and with them `synthetic_size`.
 
     Returns
     -------
@@ -84,15 +69,14 @@ def export_dicom(
     RunFolderError
         As `export_folder`.
     """
-    if originals is not None:
+    if options.originals is not None:
         raise DataError(
             "a DICOM export is without patient data, which original files may hold; leave originals out, or use another format"
         )
     extra("pydicom", "writing DICOM", "medical")
     pixels = (SUFFIX, partial(encoded, data=train.fingerprint))
     also = metadata_table(METADATA, "file_name")
-    more = (background, sidecar, also, (METADATA,), pixels)
-    return written(Path(path), train, synthetic, None, False, synthetic_size, force, *more)
+    return written(Path(path), train, synthetic, options, also, (METADATA,), pixels)
 
 
 def encoded(row: Row, data: str = "") -> bytes:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from augury import provenance
-from augury.cards import README, Background, readable
+from augury.cards import README, readable
 from augury.errors import RunFolderError
 from augury.exports.names import folder_names
+from augury.exports.options import DEFAULTS, ExportOptions
 from augury.exports.readme import count, readme
-from augury.exports.rows import NOTHING_MORE, SYNTHETIC, Row, export_report, rows_of
+from augury.exports.rows import SYNTHETIC, Row, export_report, rows_of
 from augury.files import atomic_folder, read_json, read_lines, write_json, write_lines, write_text
 from augury.images import LabelledImages, SyntheticImages
 
@@ -32,13 +33,7 @@ def export_folder(
     path: str | os.PathLike[str],
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None = None,
-    *,
-    originals: Sequence[str | os.PathLike[str]] | None = None,
-    link: bool = True,
-    synthetic_size: tuple[int, int] | None = None,
-    force: bool = False,
-    background: Background = NOTHING_MORE,
-    sidecar: bool = False,
+    options: ExportOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Write `train` and the kept images of `synthetic` as `path/<class>/real-000012.png` and `synthetic-000034.png`.
 
@@ -56,20 +51,8 @@ def export_folder(
         Real images.
     synthetic : SyntheticImages or LabelledImages, optional
         Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
-    originals : sequence of path, optional
-            One file per training image, included in its own size and format. Without them the arrays are written as
-        PNG, as used in training.
-    link : bool
-            Hard-link the originals, or copy them where that is not possible; False always copies. A hard link is the
-        same file: editing it in place edits the original.
-    synthetic_size : (int, int), optional
-        Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
-    force : bool
-        Replace an export even if files were added to it.
-    background : Background
-        What the card says beyond the images.
-    sidecar : bool
-        Also write `NAME.png.c2pa.json` beside each synthetic image: unsigned C2PA-style assertions.
+    options : ExportOptions
+        All of them apply.
 
     Returns
     -------
@@ -90,7 +73,7 @@ def export_folder(
     >>> export_folder("dataset", train, synthetic)["synthetic"]
     46
     """
-    done = written(Path(path), train, synthetic, originals, link, synthetic_size, force, background, sidecar)
+    done = written(Path(path), train, synthetic, options)
     return done if train.groups is None else {**done, "note": "; ".join([LOST, *filter(None, [done.get("note")])])}
 
 
@@ -98,12 +81,7 @@ def written(
     path: Path,
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None,
-    originals: Sequence[str | os.PathLike[str]] | None,
-    link: bool,
-    synthetic_size: tuple[int, int] | None,
-    force: bool,
-    background: Background,
-    sidecar: bool,
+    options: ExportOptions,
     also: Also | None = None,
     taken: tuple[str, ...] = (),
     pixels: tuple[str, Callable[[Row], bytes]] | None = None,
@@ -113,8 +91,8 @@ def written(
     `pixels` are the suffix and the encoding of images that are not original files; PNG if not given.
     """
     target = path.resolve()
-    rows = rows_of(train, synthetic, originals, target, synthetic_size, background.recipe)
-    _check_free(target, force, taken)
+    rows = rows_of(train, synthetic, target, options)
+    _check_free(target, options.force, taken)
     folders = folder_names(train.classes, taken=(CLASSES, MANIFEST, README, *taken))
     subfolders = [folders[row.label] if row.part is None else f"{row.part}/{folders[row.label]}" for row in rows]
     suffixes = [row.suffix if row.original or pixels is None else pixels[0] for row in rows]
@@ -124,26 +102,27 @@ def written(
         for subfolder in dict.fromkeys([*subfolders, *([] if any(row.part for row in rows) else folders)]):
             (root / subfolder).mkdir(parents=True)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            how = list(pool.map(lambda row, file: _bring(row, root / file, link, sidecar, encode), rows, files))
+            how = list(pool.map(lambda row, file: _bring(row, root / file, options, encode), rows, files))
         write_lines(root / MANIFEST, ({"file": file, **row.facts} for row, file in zip(rows, files, strict=True)))
         named = [{"label": c, "class": readable(name), "folder": folders[c]} for c, name in enumerate(train.classes)]
         write_json(root / CLASSES, {"format": FORMAT, "classes": named})
         if also is not None:
             also(root, rows, files)
         counted = count((row.facts for row in rows), list(map(readable, train.classes)))
-        write_text(root / README, readme(target.name, counted, train.shape, background))
-    return export_report(target, rows, originals, how.count("linked"), dict(zip(train.classes, folders, strict=True)))
+        write_text(root / README, readme(target.name, counted, train.shape, options.background))
+    named_folders = dict(zip(train.classes, folders, strict=True))
+    return export_report(target, rows, options.originals, how.count("linked"), named_folders)
 
 
-def _bring(row: Row, path: Path, link: bool, sidecar: bool, encode: Callable[[Row], bytes] | None) -> str:
+def _bring(row: Row, path: Path, options: ExportOptions, encode: Callable[[Row], bytes] | None) -> str:
     """Hard-link the row's original as `path`, copy it where the file system has no links, or write its pixels."""
     if row.original is None:
         content = row.encoded() if encode is None else encode(row)
         path.write_bytes(content)
-        if sidecar and row.origin == SYNTHETIC:
+        if options.sidecar and row.origin == SYNTHETIC:
             provenance.write_sidecar(path, content, row.tag)
         return "written"
-    if link:
+    if options.link:
         try:
             os.link(row.original, path)
             return "linked"

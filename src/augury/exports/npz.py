@@ -11,9 +11,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from augury.cards import Background, readable
+from augury.cards import readable
 from augury.errors import DataError
-from augury.exports.rows import NOTHING_MORE, Row, check_file, export_report, rows_of, write_card_beside
+from augury.exports.options import DEFAULTS, ExportOptions
+from augury.exports.rows import Row, check_file, export_report, rows_of, write_card_beside
 from augury.files import atomic_path
 from augury.images import Images, LabelledImages, SyntheticImages
 
@@ -24,13 +25,7 @@ def export_npz(
     path: str | os.PathLike[str],
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None = None,
-    *,
-    originals: Sequence[str | os.PathLike[str]] | None = None,
-    link: bool = True,
-    synthetic_size: tuple[int, int] | None = None,
-    force: bool = False,
-    background: Background = NOTHING_MORE,
-    sidecar: bool = False,
+    options: ExportOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Write one .npz with `images` [N, H, W] or [N, H, W, 3] and further arrays.
 
@@ -45,18 +40,8 @@ def export_npz(
         Real images.
     synthetic : SyntheticImages or LabelledImages, optional
         Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
-    originals : None
-        Not possible here, as arrays have one size.
-    link : bool
-        Has no effect.
-    synthetic_size : None
-        Not possible here.
-    force : bool
-        Replace an existing file.
-    background : Background
-        What the card beside the file (NAME.npz.README.md) says beyond the images.
-    sidecar : bool
-        Not possible here.
+    options : ExportOptions
+        Refused: `originals` and `synthetic_size`, as arrays have one size, and `sidecar`.
 
     Returns
     -------
@@ -71,10 +56,10 @@ def export_npz(
         When the file exists already (unless `force`).
     """
     target = Path(path).resolve()
-    check_file(target, ".npz", force, sidecar)
-    if originals is not None:
+    check_file(target, ".npz", options)
+    if options.originals is not None:
         raise DataError(f"{target}: an .npz holds images of one size; leave originals out, or export another format")
-    rows = rows_of(train, synthetic, None, target, synthetic_size)
+    rows = rows_of(train, synthetic, target, options)
     columns = {name: np.array([row.columns[name] for row in rows]) for name in (rows[0].columns if rows else ())}
     arrays: dict[str, npt.NDArray[Any]] = {
         "labels": np.array([row.label for row in rows], np.int64),
@@ -93,7 +78,7 @@ def export_npz(
         for name, array in arrays.items():
             with _member(archive, name) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    write_card_beside(target, rows, train, background)
+    write_card_beside(target, rows, train, options.background)
     return export_report(target, rows)
 
 

@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from augury.cards import Background, readable
+from augury.cards import readable
 from augury.errors import MissingExtraError
-from augury.exports.rows import NOTHING_MORE, Row, check_file, encoded, export_report, rows_of, write_card_beside
+from augury.exports.options import DEFAULTS, ExportOptions
+from augury.exports.rows import Row, check_file, encoded, export_report, rows_of, write_card_beside
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -24,13 +25,7 @@ def export_parquet(
     path: str | os.PathLike[str],
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None = None,
-    *,
-    originals: Sequence[str | os.PathLike[str]] | None = None,
-    link: bool = True,
-    synthetic_size: tuple[int, int] | None = None,
-    force: bool = False,
-    background: Background = NOTHING_MORE,
-    sidecar: bool = False,
+    options: ExportOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Write the columns image {bytes, path}, label (a ClassLabel), attributes, group, split, origin and provenance
     (JSON).
@@ -43,18 +38,8 @@ def export_parquet(
         Real images.
     synthetic : SyntheticImages or LabelledImages, optional
         Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
-    originals : sequence of path, optional
-        One file per training image, included byte for byte instead of the pixels.
-    link : bool
-        Has no effect.
-    synthetic_size : (int, int), optional
-        Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
-    force : bool
-        Replace an existing file.
-    background : Background
-        Its recipe is written into the synthetic images. The card beside the file (NAME.parquet.README.md) repeats all of it.
-    sidecar : bool
-        Not possible here.
+    options : ExportOptions
+        Refused: `sidecar`.
 
     Returns
     -------
@@ -71,13 +56,13 @@ def export_parquet(
         Without pyarrow.
     """
     target = Path(path).resolve()
-    check_file(target, ".parquet", force, sidecar)
+    check_file(target, ".parquet", options)
     pyarrow()
-    rows = rows_of(train, synthetic, originals, target, synthetic_size, background.recipe)
+    rows = rows_of(train, synthetic, target, options)
     with atomic_path(target) as temporary:
         write_parquet(temporary, rows, train.classes)
-    write_card_beside(target, rows, train, background)
-    return export_report(target, rows, originals)
+    write_card_beside(target, rows, train, options.background)
+    return export_report(target, rows, options.originals)
 
 
 def write_parquet(path: Path, rows: Sequence[Row], classes: Sequence[str], columns: Sequence[str] = ()) -> None:

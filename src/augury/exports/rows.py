@@ -19,6 +19,7 @@ from augury.data.decoding.codecs import is_unusual
 from augury.data.decoding.safety import head
 from augury.data.formats.column_names import NAMES, is_called
 from augury.errors import DataError, RunFolderError, SettingsError
+from augury.exports.options import DEFAULTS, ExportOptions
 from augury.exports.readme import count, readme
 from augury.files import write_text
 from augury.images import SPLITS, Images, LabelledImages, SyntheticImages, source_facts
@@ -35,7 +36,6 @@ RESERVED = frozenset(("images", "groups", "classes", "origin", "provenance"))
 SYNTHETIC = SYNTHETIC_GROUP = "synthetic"
 """Origin of synthetic images, and the group of those that belong to none."""
 _AHEAD = 256
-NOTHING_MORE = Background()
 
 
 def _has_meaning(column: str) -> bool:
@@ -129,17 +129,15 @@ class Row:
 def rows_of(
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None,
-    originals: Sequence[str | os.PathLike[str]] | None,
     target: Path,
-    synthetic_size: tuple[int, int] | None = None,
-    recipe: str = "",
+    options: ExportOptions = DEFAULTS,
 ) -> list[Row]:
     """All real images and then the kept synthetic ones. LabelledImages count as synthetic images of another generator.
 
     Raises DataError when classes or shapes disagree, or `originals` do not fit `train` or lie in `target`, and for a
     `synthetic_size` without `originals`.
     """
-    if synthetic_size is not None and originals is None:
+    if options.synthetic_size is not None and options.originals is None:
         raise DataError(
             "a size of the synthetic images is only possible beside original files, as all other images of a data set have one "
             "size; leave the size out, or include originals"
@@ -150,8 +148,9 @@ def rows_of(
         synthetic = SyntheticImages.of(synthetic)
     if synthetic is not None:
         _check_alike(train, synthetic)
-    files = None if originals is None else _checked(originals, len(train), target)
-    drawn = () if synthetic is None else _synthetic(train, synthetic, names, synthetic_size, recipe)
+    files = None if options.originals is None else _checked(options.originals, len(train), target)
+    size, recipe = options.synthetic_size, options.background.recipe
+    drawn = () if synthetic is None else _synthetic(train, synthetic, names, size, recipe)
     return [*_real(train, files), *drawn]
 
 
@@ -298,18 +297,18 @@ def write_card_beside(target: Path, rows: Sequence[Row], train: LabelledImages, 
     write_text(card_beside(target), readme(target.name, counted, train.shape, background, kind=kind))
 
 
-def check_file(target: Path, suffix: str, force: bool, sidecar: bool) -> None:
+def check_file(target: Path, suffix: str, options: ExportOptions) -> None:
     """Raises SettingsError unless the name ends with `suffix` and for sidecar files, and RunFolderError when the file or its
     card exists already, unless forced.
     """
-    if sidecar:
+    if options.sidecar:
         raise SettingsError(f"{target}: sidecar files lie beside image files; leave sidecar out, or export a folder")
     if target.suffix.lower() != suffix:
         raise SettingsError(f"{target}: this export is one file; let its name end with {suffix}")
     if target.is_dir():
         raise RunFolderError(f"{target}: a folder is in the way of the export; choose another name")
     for file in (target, card_beside(target)):
-        if file.exists() and not force:
+        if file.exists() and not options.force:
             raise RunFolderError(f"{file}: is there already; choose another name, or --force to replace it")
 
 

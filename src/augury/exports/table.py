@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.cards import Background
 from augury.exports.folder import Also, written
-from augury.exports.rows import NOTHING_MORE, Row
+from augury.exports.options import DEFAULTS, ExportOptions
+from augury.exports.rows import Row
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -21,43 +20,27 @@ def export_imagefolder(
     path: str | os.PathLike[str],
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None = None,
-    *,
-    originals: Sequence[str | os.PathLike[str]] | None = None,
-    link: bool = True,
-    synthetic_size: tuple[int, int] | None = None,
-    force: bool = False,
-    background: Background = NOTHING_MORE,
-    sidecar: bool = False,
+    options: ExportOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Write the files of `export_folder`, and `metadata.csv`: file_name, label, the attributes, group, split and
     origin.
 
     Parameters and errors are those of `export_folder`.
     """
-    also = metadata_table(METADATA, "file_name")
-    more = (background, sidecar, also, (METADATA,))
-    return written(Path(path), train, synthetic, originals, link, synthetic_size, force, *more)
+    return written(Path(path), train, synthetic, options, metadata_table(METADATA, "file_name"), (METADATA,))
 
 
 def export_csv(
     path: str | os.PathLike[str],
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None = None,
-    *,
-    originals: Sequence[str | os.PathLike[str]] | None = None,
-    link: bool = True,
-    synthetic_size: tuple[int, int] | None = None,
-    force: bool = False,
-    background: Background = NOTHING_MORE,
-    sidecar: bool = False,
+    options: ExportOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Write the files of `export_folder`, and `labels.csv`: path, label, the attributes, group, split and origin.
 
     Parameters and errors are those of `export_folder`.
     """
-    also = metadata_table(LABELS, "path")
-    more = (background, sidecar, also, (LABELS,))
-    return written(Path(path), train, synthetic, originals, link, synthetic_size, force, *more)
+    return written(Path(path), train, synthetic, options, metadata_table(LABELS, "path"), (LABELS,))
 
 
 def metadata_table(name: str, first: str) -> Also:

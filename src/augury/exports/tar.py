@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.cards import Background
-from augury.exports.rows import NOTHING_MORE, Row, check_file, encoded, export_report, rows_of, write_card_beside
+from augury.exports.options import DEFAULTS, ExportOptions
+from augury.exports.rows import Row, check_file, encoded, export_report, rows_of, write_card_beside
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -20,13 +20,7 @@ def export_tar(
     path: str | os.PathLike[str],
     train: LabelledImages,
     synthetic: SyntheticImages | LabelledImages | None = None,
-    *,
-    originals: Sequence[str | os.PathLike[str]] | None = None,
-    link: bool = True,
-    synthetic_size: tuple[int, int] | None = None,
-    force: bool = False,
-    background: Background = NOTHING_MORE,
-    sidecar: bool = False,
+    options: ExportOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Write `real-000012.png`, `.cls` (the number of the class) and `.json` for each image.
 
@@ -40,18 +34,8 @@ def export_tar(
         Real images.
     synthetic : SyntheticImages or LabelledImages, optional
         Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
-    originals : sequence of path, optional
-        One file per training image, included byte for byte instead of the pixels.
-    link : bool
-        Has no effect.
-    synthetic_size : (int, int), optional
-        Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
-    force : bool
-        Replace an existing file.
-    background : Background
-        Its recipe is written into the synthetic images. The card beside the file (NAME.tar.README.md) repeats all of it.
-    sidecar : bool
-        Not possible here.
+    options : ExportOptions
+        Refused: `sidecar`.
 
     Returns
     -------
@@ -66,12 +50,12 @@ def export_tar(
         When the file exists already (unless `force`).
     """
     target = Path(path).resolve()
-    check_file(target, ".tar", force, sidecar)
-    rows = rows_of(train, synthetic, originals, target, synthetic_size, background.recipe)
+    check_file(target, ".tar", options)
+    rows = rows_of(train, synthetic, target, options)
     with atomic_path(target) as temporary:
         write_tar(temporary, rows)
-    write_card_beside(target, rows, train, background)
-    return export_report(target, rows, originals)
+    write_card_beside(target, rows, train, options.background)
+    return export_report(target, rows, options.originals)
 
 
 def write_tar(path: Path, rows: Sequence[Row]) -> None:

@@ -52,7 +52,7 @@ def write_cards(session: Session) -> None:
 def _rows_of_file(session: Session) -> Iterator[dict[str, Any]]:
     """What the manifest would say of a data set of one file."""
     path = exports.dataset_path(session.run.path, session.settings.export.format)
-    return (row.facts for row in exports.rows_of(session.splits["train"], session.exported(), None, path))
+    return (row.facts for row in exports.rows_of(session.splits["train"], session.exported(), path))
 
 
 def _done(session: Session, stage: str) -> bool:

@@ -243,10 +243,7 @@ def write_data_set(session: Session, path: Path, settings: ExportSettings, *, fo
     if settings.originals != "none" and Path(session.source).exists():
         check_unchanged(Path(session.source), session.data, session.settings)
     originals = session.originals(train, settings)
-    done = exports.writer(settings.format)(
-        path,
-        train,
-        session.exported(),
+    options = exports.ExportOptions(
         originals=originals,
         link=settings.originals == "link",
         synthetic_size=settings.synthetic_size,
@@ -254,6 +251,7 @@ def write_data_set(session: Session, path: Path, settings: ExportSettings, *, fo
         background=background(session),
         sidecar=settings.sidecar,
     )
+    done = exports.writer(settings.format)(path, train, session.exported(), options)
     if originals and "note" in done:
         session.callbacks.note(done["note"])
 
