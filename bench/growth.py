@@ -67,7 +67,7 @@ def generate(folder: Path, count: int) -> float:
     import torch
 
     from augury.networks import build_generator
-    from augury.shards import generate_shards
+    from augury.shards import ShardOptions, generate_shards
     from augury.training import Card, Synthesizer
 
     torch.manual_seed(0)
@@ -76,7 +76,7 @@ def generate(folder: Path, count: int) -> float:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         Synthesizer(card, build_generator("mlp", settings, shape, (2,))).save(Path(name) / "generator")
         started = spent()
-        generate_shards(Path(name) / "generator", Path(name) / "out", count, workers=1)
+        generate_shards(Path(name) / "generator", Path(name) / "out", count, ShardOptions(workers=1))
         return (spent() - started) / count
 
 

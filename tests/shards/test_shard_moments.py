@@ -16,7 +16,7 @@ from augury.cli.commands import app
 from augury.errors import AuguryError
 from augury.metrics import moments
 from augury.randomness import rng
-from augury.shards import generate_shards, merge, stored_moments
+from augury.shards import ShardOptions, generate_shards, merge, stored_moments
 from augury.shards.moments import merged_groups, pack, unpack
 from tests.helpers.generation_data import tiny
 
@@ -28,7 +28,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
     """Merged shards with moments, and a file of real images of their size."""
     folder = tmp_path_factory.mktemp("moments")
     tiny().save(folder / "generator")
-    generate_shards(folder / "generator", folder / "many", COUNT, features="pixels", workers=1)
+    generate_shards(folder / "generator", folder / "many", COUNT, ShardOptions(features="pixels", workers=1))
     merge(folder / "many")
     real = np.random.default_rng(0).normal(110, 40, (900, 1, 8, 8)).clip(0, 255).astype(np.uint8)
     np.savez(folder / "real.npz", images=real)
@@ -101,8 +101,8 @@ def test_what_moments_cannot_answer_is_refused(folders: tuple[Path, Path], tmp_p
         code, error = evaluate(*words)
         assert code == 1 and reason in error
     generator = many.parent / "generator"
-    generate_shards(generator, tmp_path / "without", 70, workers=1)
+    generate_shards(generator, tmp_path / "without", 70, ShardOptions(workers=1))
     assert "were made without moments" in evaluate(tmp_path / "without", "--reference", real)[1]
-    generate_shards(generator, tmp_path / "open", 70, features="pixels", workers=1)
+    generate_shards(generator, tmp_path / "open", 70, ShardOptions(features="pixels", workers=1))
     code, error = evaluate(tmp_path / "open", "--reference", real)
     assert code == 1 and f"augury merge {tmp_path / 'open'}" in error

@@ -20,7 +20,7 @@ from PIL import Image
 
 import augury
 from augury.errors import RunFolderError, SettingsError
-from augury.shards import Share, generate_shards, merge, shard_size
+from augury.shards import ShardOptions, Share, generate_shards, merge, shard_size
 from augury.training import Synthesizer
 from tests.helpers.command_line import call, wait_until
 from tests.helpers.generation_data import tiny
@@ -41,7 +41,7 @@ def generator(tmp_path_factory) -> Path:
 def whole(generator: Path) -> Path:
     """All shards, made by one process in order, and merged."""
     output = generator.parent / "whole"
-    generate_shards(generator, output, COUNT, seed=3, features="pixels", workers=1)
+    generate_shards(generator, output, COUNT, ShardOptions(seed=3, features="pixels", workers=1))
     merge(output)
     return output
 
@@ -90,17 +90,17 @@ def test_shares_in_any_order_give_the_bytes_of_one_process(
 
 @pytest.mark.slow
 def test_processes_of_one_machine_give_the_bytes_of_one_process(generator: Path, whole: Path, tmp_path: Path) -> None:
-    generate_shards(generator, tmp_path / "whole", COUNT, seed=3, features="pixels", workers=2)
+    generate_shards(generator, tmp_path / "whole", COUNT, ShardOptions(seed=3, features="pixels", workers=2))
     merge(tmp_path / "whole")
     assert contents(tmp_path / "whole") == contents(whole)
 
 
 def test_a_finished_shard_is_skipped_and_only_a_changed_one_is_made_again(generator: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    generate_shards(generator, output, COUNT, workers=1)
+    generate_shards(generator, output, COUNT, ShardOptions(workers=1))
     times = {path.name: path.stat().st_mtime_ns for path in output.iterdir()}
     (output / "shard-000002.tar").write_bytes(b"cut off")
-    generate_shards(generator, output, COUNT, workers=1)
+    generate_shards(generator, output, COUNT, ShardOptions(workers=1))
     later = {path.name: path.stat().st_mtime_ns for path in output.iterdir()}
     assert {name for name in times if times[name] != later[name]} == {"shard-000002.tar", "shard-000002.json"}
 
@@ -116,9 +116,9 @@ def test_a_killed_process_leaves_no_half_shard_and_the_next_call_completes_the_s
         "    if len(rows) < 64: time.sleep(600)\n"
         "    tar.write_tar(path, rows)\n"
         "making.write_tar = write\n"
-        f"making_call = dict(seed=3, features='pixels', workers=1)\n"
-        f"from augury.shards import generate_shards\n"
-        f"generate_shards({str(generator)!r}, {str(output)!r}, {COUNT}, **making_call)\n"
+        f"from augury.shards import ShardOptions, generate_shards\n"
+        f"options = ShardOptions(seed=3, features='pixels', workers=1)\n"
+        f"generate_shards({str(generator)!r}, {str(output)!r}, {COUNT}, options)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.PIPE, text=True)
     half = output / "shard-000004.tar"
@@ -128,7 +128,7 @@ def test_a_killed_process_leaves_no_half_shard_and_the_next_call_completes_the_s
     assert not half.exists() and not (output / "shard-000004.json").exists()
     with pytest.raises(RunFolderError, match=r"1 of 5 shards are not complete .missing: shard-000004"):
         merge(output)
-    generate_shards(generator, output, COUNT, seed=3, features="pixels", workers=1)
+    generate_shards(generator, output, COUNT, ShardOptions(seed=3, features="pixels", workers=1))
     merge(output)
     assert contents(output) == contents(whole)  # and no temporary file is left
 
@@ -141,10 +141,10 @@ def test_a_killed_worker_is_reported_and_the_next_call_completes_the_set(generat
         killing_one("spawn_main", lambda: any(output.glob("shard-*.json"))) as killed,
         pytest.raises(RunFolderError, match="a worker process was killed"),
     ):
-        generate_shards(generator, output, count, workers=2)
+        generate_shards(generator, output, count, ShardOptions(workers=2))
     assert killed and not (output / "shard-000031.json").exists()
-    generate_shards(generator, output, count, workers=1)
-    generate_shards(generator, whole, count, workers=1)
+    generate_shards(generator, output, count, ShardOptions(workers=1))
+    generate_shards(generator, whole, count, ShardOptions(workers=1))
     merge(output)
     merge(whole)
     assert contents(output) == contents(whole)
@@ -264,17 +264,19 @@ def test_an_address_that_fails_is_explained(generator: Path, monkeypatch: pytest
 
     monkeypatch.setattr(memory.MemoryFileSystem, "put_file", refuse)
     with pytest.raises(RunFolderError, match=r"memory://bucket/new: .* to write \(the token has expired\)"):
-        generate_shards(generator, "memory://bucket/new", 9, workers=1)
+        generate_shards(generator, "memory://bucket/new", 9, ShardOptions(workers=1))
     with pytest.raises(RunFolderError, match="nosuchprotocol"):
-        generate_shards(generator, "nosuchprotocol://bucket/new", 9, workers=1)
+        generate_shards(generator, "nosuchprotocol://bucket/new", 9, ShardOptions(workers=1))
 
 
 def test_shards_lie_behind_any_fsspec_address(generator: Path, whole: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
-    generate_shards(generator, "memory://bucket/whole", COUNT, seed=3, features="pixels", workers=1, share="2/2")
+    generate_shards(
+        generator, "memory://bucket/whole", COUNT, ShardOptions(seed=3, features="pixels", workers=1, share="2/2")
+    )
     with pytest.raises(RunFolderError, match=r"3 of 5 shards .*-o memory://bucket/whole"):
         merge("memory://bucket/whole")
-    generate_shards(generator, "memory://bucket/whole", COUNT, seed=3, features="pixels", workers=1)
+    generate_shards(generator, "memory://bucket/whole", COUNT, ShardOptions(seed=3, features="pixels", workers=1))
     merge("memory://bucket/whole")
     files = fsspec.filesystem("memory")
     there = {path.rpartition("/")[2]: files.cat_file(path) for path in files.ls("/bucket/whole", detail=False)}

@@ -17,7 +17,7 @@ import augury
 from augury.networks import build
 from augury.pipeline import session
 from augury.settings import RunSettings
-from augury.shards import generate_shards, merge
+from augury.shards import ShardOptions, generate_shards, merge
 from augury.training import Card, Synthesizer
 from augury.validation import validated
 from tests.helpers.command_line import call
@@ -61,13 +61,13 @@ def test_filters_reject_within_a_shard_and_the_manifests_count_it(run: Path, tmp
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before  # workers only read the run
     facts = [json.loads(raw) for name, raw in samples(tmp_path / "many").items() if name.endswith(".json")]
     assert len(facts) == manifest["images"] and all(each["provenance"]["scores"]["agreement"] >= 0.9 for each in facts)
-    generate_shards(run, tmp_path / "again", 128, filters=("agreement>0.9", "near_duplicate"), workers=1)
+    generate_shards(run, tmp_path / "again", 128, ShardOptions(workers=1), filters=("agreement>0.9", "near_duplicate"))
     assert samples(tmp_path / "again") == samples(tmp_path / "many")
 
 
 def test_only_the_judged_images_of_a_filter_differ_between_runs(run: Path, tmp_path: Path) -> None:
-    generate_shards(run, tmp_path / "all", 128, workers=1)
-    generate_shards(run, tmp_path / "some", 128, filters=("agreement>0.9", "near_duplicate"), workers=1)
+    generate_shards(run, tmp_path / "all", 128, ShardOptions(workers=1))
+    generate_shards(run, tmp_path / "some", 128, ShardOptions(workers=1), filters=("agreement>0.9", "near_duplicate"))
     every, some = samples(tmp_path / "all"), samples(tmp_path / "some")
     pictures = {name for name in some if name.endswith(".png")}
     assert pictures < {name for name in every if name.endswith(".png")}

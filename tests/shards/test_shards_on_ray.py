@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from augury.errors import RunFolderError, SettingsError
-from augury.shards import ENGINES, Job, ShardPlan, generate_shards, merge
+from augury.shards import ENGINES, Job, ShardOptions, ShardPlan, generate_shards, merge
 from tests.helpers.generation_data import tiny
 from tests.helpers.processes import killing_one
 
@@ -30,7 +30,7 @@ def whole(tmp_path_factory) -> Path:
     """All shards by this process alone; the generator is beside them."""
     folder = tmp_path_factory.mktemp("ray")
     tiny().save(folder / "generator")
-    generate_shards(folder / "generator", folder / "whole", COUNT, features="pixels", workers=1)
+    generate_shards(folder / "generator", folder / "whole", COUNT, ShardOptions(features="pixels", workers=1))
     merge(folder / "whole")
     return folder / "whole"
 
@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_killed_worker_changes_no_byte(two_workers: None, whole: Path, tmp_path: Path) -> None:
     output = tmp_path / "whole"
     with killing_one("ray::make_shard", lambda: len(list(output.glob("shard-*.json"))) >= 2) as killed:
-        work = generate_shards(whole.parent / "generator", output, COUNT, features="pixels", engine="ray")
+        work = generate_shards(whole.parent / "generator", output, COUNT, ShardOptions(features="pixels", engine="ray"))
     assert killed and [manifest["shard"] for manifest in work.manifests] == list(range(16))
     merge(output)
     assert contents(output) == contents(whole)
@@ -54,4 +54,4 @@ def test_an_error_of_a_worker_reaches_the_user(two_workers: None, whole: Path, t
     with pytest.raises(RunFolderError, match="this generator is another one than that of the shards"):
         ENGINES["ray"](job, [0], None, lambda done, total: None)
     with pytest.raises(SettingsError, match="give at least 1"):
-        generate_shards(whole.parent / "generator", tmp_path / "out", 64, engine="ray", workers=0)
+        generate_shards(whole.parent / "generator", tmp_path / "out", 64, ShardOptions(engine="ray", workers=0))

@@ -27,7 +27,7 @@ from augury.cli.reading import DataOptions, reading, reads_images
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
-    from augury.shards import ShardWork
+    from augury.shards import ShardOptions, ShardWork
     from augury.training import Synthesizer
 
 MANY = (
@@ -131,25 +131,17 @@ def generate(
         return
     _refuse_given({"--number": number, "--sidecar": sidecar or None}, "has no effect with --count; leave it out")
     from augury.shards import generate_shards
-    from augury.training import choose_device
 
     work = generate_shards(
         source,
         output,
         count,
+        _shard_options(form or "tar", shard, engine, workers, of_features, seed, licence, device),
         labels=label or (),
         attributes=attributes,
         start=start,
-        seed=seed or 0,
         truncation=truncation,
         filters=passing or (),
-        features=of_features or "",
-        licence=licence,
-        written=form or "tar",  # type: ignore[arg-type]  # the function refuses other formats
-        share=shard,
-        engine=engine or "local",
-        workers=workers,
-        device=choose_device(device),
         on_progress=_progress(quiet),
     )
     _tell_shards(work, output, as_json)
@@ -208,6 +200,32 @@ def _refuse_given(options: dict[str, Any], reason: str) -> None:
     for name, value in options.items():
         if value is not None:
             raise SettingsError(f"{name} {reason}")
+
+
+def _shard_options(
+    form: str,
+    shard: str | None,
+    engine: str | None,
+    workers: int | None,
+    of_features: str | None,
+    seed: int | None,
+    licence: str | None,
+    device: str,
+) -> ShardOptions:
+    """The options that `generate` and `translate` share; one that was not given has its default."""
+    from augury.shards import ShardOptions
+    from augury.training import choose_device
+
+    return ShardOptions(
+        seed=seed or 0,
+        features=of_features or "",
+        licence=licence,
+        written=form,  # type: ignore[arg-type]  # the functions refuse other formats
+        share=shard,
+        engine=engine or "local",
+        workers=workers,
+        device=choose_device(device),
+    )
 
 
 def _progress(quiet: bool) -> Callable[[int, int], None]:
@@ -281,23 +299,10 @@ def translate(
     if form is not None:
         _refuse_given({"--sidecar": sidecar or None}, "has no effect with --format; leave it out")
         from augury.shards import translate_shards
-        from augury.training import choose_device
 
+        options = _shard_options(form, shard, engine, workers, of_features, seed, licence, device)
         work = translate_shards(
-            source,
-            images,
-            changes,
-            output,
-            seed=seed or 0,
-            features=of_features or "",
-            licence=licence,
-            written=form,  # type: ignore[arg-type]  # the function refuses other formats
-            share=shard,
-            engine=engine or "local",
-            workers=workers,
-            device=choose_device(device),
-            on_progress=_progress(quiet),
-            **reading(data or {}),
+            source, images, changes, output, options, on_progress=_progress(quiet), **reading(data or {})
         )
         _tell_shards(work, output, as_json)
         return

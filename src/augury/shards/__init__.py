@@ -6,7 +6,7 @@ from augury.shards.merging import MANIFEST, MOMENTS, Merged, merge, stored_momen
 from augury.shards.moments import distance_to, feature_extractor
 from augury.shards.plan import PLAN, ShardPlan, Share, shard_name, shard_size
 from augury.shards.store import ShardStore, open_store
-from augury.shards.work import ShardWork, generate_shards, translate_shards
+from augury.shards.work import ShardOptions, ShardWork, generate_shards, translate_shards
 
 __all__ = [
     "ENGINES",
@@ -15,6 +15,7 @@ __all__ = [
     "PLAN",
     "Job",
     "Merged",
+    "ShardOptions",
     "ShardPlan",
     "ShardStore",
     "ShardWork",

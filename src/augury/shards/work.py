@@ -30,6 +30,43 @@ Written = Literal["tar", "parquet"]
 
 
 @dataclass(frozen=True)
+class ShardOptions:
+    """Options that `generate_shards` and `translate_shards` share.
+
+    Parameters
+    ----------
+    seed
+        Seed of the noise, as for `Synthesizer.sample`.
+    features
+        Also store the moments of these features: a name as for `metrics.extractor`; "" for none.
+    licence
+        Licence of the images that the generator was trained on; None for that of its run.
+    written
+        "tar" (WebDataset) or "parquet".
+    share
+        Only every n-th shard, as "3/8"; None for all.
+    engine
+        "local" or "ray".
+    workers
+        Number of workers; None for as many as there is room for.
+    device
+        Device that draws.
+    """
+
+    seed: int = 0
+    features: str = ""
+    licence: str | None = None
+    written: Written = "tar"
+    share: Share | str | None = None
+    engine: str = "local"
+    workers: int | None = None
+    device: str | torch.device = "cpu"
+
+
+DEFAULTS = ShardOptions()
+
+
+@dataclass(frozen=True)
 class ShardWork:
     """What a call did: the plan, and the manifests of its shards, made now or finished before."""
 
@@ -41,20 +78,13 @@ def generate_shards(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     count: int,
+    options: ShardOptions = DEFAULTS,
     *,
     labels: Sequence[str] = (),
     attributes: Mapping[str, str] | None = None,
     start: int = 0,
-    seed: int = 0,
     truncation: float = 1.0,
     filters: Sequence[str] = (),
-    features: str = "",
-    licence: str | None = None,
-    written: Written = "tar",
-    share: Share | str | None = None,
-    engine: str = "local",
-    workers: int | None = None,
-    device: str | torch.device = "cpu",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ShardWork:
     """Draw many images into shards, whose size depends on `count` and the size of an image alone.
@@ -70,28 +100,16 @@ def generate_shards(
         Path or fsspec address of a folder; new, or of the same call.
     count
         Number of images to draw, of all classes together. Filters reject some of them.
+    options
+        Seed, format, share of the shards, engine, workers, device, features and licence.
     labels, attributes
         Classes (none: all), and one value of each attribute for a generator that is conditioned on attributes.
     start
         Index of the first image.
-    seed, truncation
+    truncation
         As for `Synthesizer.sample`.
     filters
         Filters that an image passes, each with its own limit or another. `near_duplicate` compares images of the same shard.
-    features
-        Also store the moments of these features: a name as for `metrics.extractor`; "" for none.
-    licence
-        Licence of the images that the generator was trained on; None for that of its run.
-    written
-        "tar" (WebDataset) or "parquet".
-    share
-        Only every n-th shard, as "3/8"; None for all.
-    engine
-        "local" or "ray".
-    workers
-        Number of workers; None for as many as there is room for.
-    device
-        Device that draws.
     on_progress
         Called with (shards done, shards in all) of this call.
 
@@ -104,7 +122,7 @@ def generate_shards(
     The errors of `augury.errors`.
     """
     folder = synthesizer_folder(source)
-    synthesizer = Synthesizer.load(folder, device)
+    synthesizer = Synthesizer.load(folder, options.device)
     if synthesizer.translates:
         raise SettingsError(
             f"{source}: this run has a translator, which does not generate from noise; use augury translate"
@@ -114,25 +132,24 @@ def generate_shards(
     names = list(dict.fromkeys(labels or synthesizer.card.classes))
     cells = tuple(tuple(synthesizer.cell(name, attributes or {})) for name in names)
     synthesizer.sample(
-        [list(cells[0])], seed=seed, indices=[start], truncation=truncation
+        [list(cells[0])], seed=options.seed, indices=[start], truncation=truncation
     )  # raises before anything is written
     plan = replace(
-        _plan("generate", source, synthesizer, count, written, licence),
+        _plan("generate", source, synthesizer, count, options),
         start=start,
         cells=cells,
         attributes=dict(attributes) if attributes else None,
-        seed=seed,
         truncation=truncation,
         filters=tuple(filters),
         basis=check_filters(filters, Path(source)),
     )
-    plan = _with_features(plan, features, torch.device(device))
+    plan = _with_features(plan, options)
     named = [*(f"--label={name}" for name in labels), *(f"--attribute={k}={v}" for k, v in (attributes or {}).items())]
-    named += [f"--licence={licence}"] if licence else []
-    options = [f"--count={count}", *named, *_changed(plan), *(f"--filter={name}" for name in filters)]
-    plan = replace(plan, command=("generate", os.fspath(source), *options))
-    job = Job(plan, str(Path(source).resolve()), _absolute(output), str(device))
-    return _work(job, share, engine, workers, on_progress)
+    named += _licence(options)
+    words = [f"--count={count}", *named, *_changed(plan), *(f"--filter={name}" for name in filters)]
+    plan = replace(plan, command=("generate", os.fspath(source), *words))
+    job = Job(plan, str(Path(source).resolve()), _absolute(output), str(options.device))
+    return _work(job, options, on_progress)
 
 
 def translate_shards(
@@ -140,15 +157,8 @@ def translate_shards(
     images: str | os.PathLike[str],
     changes: Mapping[str, str],
     output: str | os.PathLike[str],
+    options: ShardOptions = DEFAULTS,
     *,
-    seed: int = 0,
-    features: str = "",
-    licence: str | None = None,
-    written: Written = "tar",
-    share: Share | str | None = None,
-    engine: str = "local",
-    workers: int | None = None,
-    device: str | torch.device = "cpu",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     **reading: Any,
 ) -> ShardWork:
@@ -164,7 +174,7 @@ def translate_shards(
         Path of the images; every worker reads it.
     changes
         Target values: {"young": "no", "label": "woman"}.
-    output, seed, features, licence, written, share, engine, workers, device, on_progress
+    output, options, on_progress
         As for `generate_shards`.
     **reading
         Options of `augury.data.pictures`.
@@ -177,57 +187,63 @@ def translate_shards(
     ------
     The errors of `augury.errors`.
     """
-    translator = Synthesizer.load(synthesizer_folder(source), device)
+    translator = Synthesizer.load(synthesizer_folder(source), options.device)
     refuse_translation(translator, changes, Path(images), None if REMOTE in os.fspath(output) else Path(output))
     refuse_unread([images], reading)
     data = pictures(images, **reading)
     refuse_other_shape(data, translator.card.shape, Path(images))
     classes = translator.card.classes if "label" in changes else tuple(name for name in data.classes if name)
     plan = replace(
-        _plan("translate", source, translator, len(data), written, licence),
+        _plan("translate", source, translator, len(data), options),
         classes=classes,
-        seed=seed,
         changes=dict(changes),
         sources=data.fingerprint,
     )
-    plan = _with_features(plan, features, torch.device(device))
-    options = [*(f"--change={name}={value}" for name, value in changes.items()), f"--format={written}"]
-    options += [f"--licence={licence}"] if licence else []
-    options += [*_changed(replace(plan, written="tar")), *_typed(reading)]
-    plan = replace(plan, command=("translate", os.fspath(source), os.fspath(images), *options))
-    job = Job(plan, str(Path(source).resolve()), _absolute(output), str(device), str(Path(images).resolve()), reading)
-    return _work(job, share, engine, workers, on_progress)
+    plan = _with_features(plan, options)
+    words = [*(f"--change={name}={value}" for name, value in changes.items()), f"--format={options.written}"]
+    words += [*_licence(options), *_changed(replace(plan, written="tar")), *_typed(reading)]
+    plan = replace(plan, command=("translate", os.fspath(source), os.fspath(images), *words))
+    job = Job(
+        plan, str(Path(source).resolve()), _absolute(output), str(options.device), str(Path(images).resolve()), reading
+    )
+    return _work(job, options, on_progress)
 
 
 def _plan(
-    task: str, source: str | os.PathLike[str], synthesizer: Synthesizer, count: int, written: str, licence: str | None
+    task: str, source: str | os.PathLike[str], synthesizer: Synthesizer, count: int, options: ShardOptions
 ) -> ShardPlan:
-    if written == "parquet":
+    if options.written == "parquet":
         pyarrow()
-    elif written != "tar":
-        raise SettingsError(f"--format {written}: shards are written as tar or parquet")
+    elif options.written != "tar":
+        raise SettingsError(f"--format {options.written}: shards are written as tar or parquet")
     card = synthesizer.card
     return ShardPlan(
         task,
         synthesizer.fingerprint,
         card.recipe,
         card.steps,
-        licence or licence_of(source, synthesizer),
+        options.licence or licence_of(source, synthesizer),
         card.shape,
         card.classes,
         count,
         shard_size(count, card.shape),
-        written=written,
+        seed=options.seed,
+        written=options.written,
         version=__version__,
         medical=is_medical(card.data_reading, card.condition_names),
     )
 
 
-def _with_features(plan: ShardPlan, features: str, device: torch.device) -> ShardPlan:
-    if not features:
+def _with_features(plan: ShardPlan, options: ShardOptions) -> ShardPlan:
+    if not options.features:
         return plan
-    extractor = feature_extractor(features, plan.shape, device)
-    return replace(plan, features=features, identity=extractor.identity, preprocessing=extractor.preprocessing)
+    extractor = feature_extractor(options.features, plan.shape, torch.device(options.device))
+    return replace(plan, features=options.features, identity=extractor.identity, preprocessing=extractor.preprocessing)
+
+
+def _licence(options: ShardOptions) -> list[str]:
+    """The option --licence as it is typed, where it was given."""
+    return [f"--licence={options.licence}"] if options.licence else []
 
 
 def _changed(plan: ShardPlan) -> list[str]:
@@ -259,9 +275,8 @@ def _absolute(output: str | os.PathLike[str]) -> str:
     return text if REMOTE in text else str(Path(text).resolve())
 
 
-def _work(
-    job: Job, share: Share | str | None, engine: str, workers: int | None, on_progress: Callable[[int, int], None]
-) -> ShardWork:
+def _work(job: Job, options: ShardOptions, on_progress: Callable[[int, int], None]) -> ShardWork:
+    engine, workers, share = options.engine, options.workers, options.share
     if engine not in ENGINES:
         raise SettingsError(f"--engine {engine}: there is no such engine; choose one of: {', '.join(ENGINES)}")
     if workers is not None and workers < 1:
