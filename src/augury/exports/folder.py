@@ -65,8 +65,7 @@ def export_folder(
     DataError
         When classes or shapes disagree, or `originals` do not fit `train`.
     RunFolderError
-            When `path` holds anything but an export, or an export to which files were added (unless `force`), or cannot
-        be written.
+        When `path` holds anything but an export, or an export to which files were added (unless `force`), or cannot be written.
 
     Examples
     --------
