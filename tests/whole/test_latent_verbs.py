@@ -96,6 +96,35 @@ def test_a_sweep_has_a_row_for_each_image_of_each_class(runs, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ("dcgan", ["interpolate", "--label", "cat", "--to", "dog", "--frames", "3"]),
+        ("stylegan", ["mix", "--label", "cat", "--to", "dog", "--columns", "2"]),
+        ("dcgan", ["truncate", "--label", "cat", "--label", "dog"]),
+        ("stylegan", ["edit", "--edit", "sefa0=1"]),
+        ("dcgan", ["directions", "--method", "sefa"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
+)
+def test_an_attribute_that_is_not_given_takes_its_first_value(runs, tmp_path: Path, run: str, words: list[str]) -> None:
+    def drawn(name: str, *more: str) -> tuple[bytes, str]:
+        rows = [] if words[0] == "directions" else ["--rows", "1"]
+        file = tmp_path / f"{name}.png"
+        result = CliRunner().invoke(
+            app, ["latent", words[0], str(runs[run]), "-o", str(file), *words[1:], *rows, *more]
+        )
+        assert result.exit_code == 0, result.output
+        return file.read_bytes(), result.stderr
+
+    picture, message = drawn("filled")
+    line = "! an attribute that is not given takes its first value: pose=left"
+    assert message.splitlines().count(line) == 1
+    left, message = drawn("left", "--attribute", "pose=left")
+    assert picture == left and line not in message
+    assert picture != drawn("right", "--attribute", "pose=right")[0]
+
+
+@pytest.mark.parametrize(
     ("words", "error", "rule"),
     [
         (["mix", "dcgan", "--label", "cat"], SettingsError, "recipe stylegan"),
@@ -104,6 +133,8 @@ def test_a_sweep_has_a_row_for_each_image_of_each_class(runs, tmp_path: Path) ->
         (["interpolate", "stylegan", "--label", "cow"], DataError, "it has: cat, dog"),
         (["truncate", "stylegan", "--label", "cat", "--values", "0,much"], SettingsError, "comma-separated"),
         (["truncate", "stylegan", "--label", "cat", "--values", "7"], SettingsError, "from -2 to 2"),
+        (["interpolate", "dcgan", "--label", "cat", "--attribute", "pose=up"], DataError, "no pose 'up'"),
+        (["mix", "stylegan", "--label", "cat", "--attribute", "smile=broad"], DataError, "no column 'smile'"),
     ],
 )
 def test_wrong_requests_are_refused_in_words(runs, tmp_path: Path, words: list[str], error, rule: str) -> None:

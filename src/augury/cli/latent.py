@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augury.cli import latent_edits
-from augury.cli.latent_edits import Output, Picture, Rows, Start, is_walk, write_strips
-from augury.cli.options import Attributes, Drawing, Json, Seed, Trained, VerbGroup, opened, pair, registers
+from augury.cli.latent_edits import Condition, Output, Picture, Rows, Start, conditions_of, is_walk, write_strips
+from augury.cli.options import Drawing, Json, Seed, Trained, VerbGroup, opened, registers
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
     from augury.images import Images
-    from augury.training import Synthesizer
 
 latent = typer.Typer(
     cls=VerbGroup,
@@ -40,7 +39,7 @@ def interpolate(
     output: Output,
     label: Label,
     to: Annotated[str | None, typer.Option(help="The class to walk to; default: the same class.")] = None,
-    attribute: Attributes = None,
+    attribute: Condition = None,
     frames: Annotated[int, typer.Option(help="Images in a row, including both ends.", min=2, max=64)] = 8,
     rows: Rows = 4,
     start: Start = 0,
@@ -53,7 +52,7 @@ def interpolate(
 ) -> None:
     """Interpolate from image i to image i + rows, one row for each i."""
     synthesizer = opened(source, device)
-    ends = [_cell(synthesizer, label, attribute), _cell(synthesizer, to or label, attribute)]
+    ends = conditions_of(synthesizer, [label, to or label], attribute)
     strips = {}
     for i in range(start, start + rows):
         indices = [i, i + rows]
@@ -69,7 +68,7 @@ def mix(
     output: Picture,
     label: Label,
     to: Annotated[str | None, typer.Option(help="The class of the columns; default: the same class.")] = None,
-    attribute: Attributes = None,
+    attribute: Condition = None,
     layers: Annotated[str, typer.Option(help="Layers taken from the columns: coarse, middle or fine.")] = "coarse",
     rows: Rows = 4,
     columns: Annotated[int, typer.Option(help="Number of columns.", min=1, max=64)] = 6,
@@ -83,8 +82,8 @@ def mix(
 
     is_walk(output, walks=False)
     synthesizer = opened(source, device)
-    own = [_cell(synthesizer, label, attribute)] * rows
-    other = [_cell(synthesizer, to or label, attribute)] * columns
+    of_rows, of_columns = conditions_of(synthesizer, [label, to or label], attribute)
+    own, other = [of_rows] * rows, [of_columns] * columns
     table = synthesizer.mix(own, other, layers=layers, seed=seed or 0, start=start)
     drawn = synthesizer.sample([*own, *other], seed=seed or 0, start=start).images
     blank = np.full_like(drawn[:1], 255)
@@ -102,7 +101,7 @@ def truncate(
     source: Trained,
     output: Output,
     label: Annotated[list[str], typer.Option(help="The class to generate; repeatable.")],
-    attribute: Attributes = None,
+    attribute: Condition = None,
     values: Annotated[
         str, typer.Option(help="Truncations from -2 to 2; 0 is typical, 1 as diverse as in training.")
     ] = "0,.25,.5,.75,1",
@@ -116,15 +115,10 @@ def truncate(
     synthesizer = opened(source, device)
     sweep = _numbers(values)
     strips: dict[str, Images] = {}
-    for name in label:
-        cells = [_cell(synthesizer, name, attribute)] * rows
-        drawn = synthesizer.truncate(cells, sweep, seed=seed or 0, start=start)
+    for name, condition in zip(label, conditions_of(synthesizer, label, attribute), strict=True):
+        drawn = synthesizer.truncate([condition] * rows, sweep, seed=seed or 0, start=start)
         strips |= {f"{name} {start + i}": images for i, images in enumerate(drawn)}
     write_strips(output, strips, [f"{value:g}" for value in sweep], synthesizer, as_json)
-
-
-def _cell(synthesizer: Synthesizer, label: str, attribute: list[str] | None) -> list[int]:
-    return synthesizer.cell(label, dict(pair("--attribute", text) for text in attribute or []))
 
 
 def _numbers(text: str) -> list[float]:

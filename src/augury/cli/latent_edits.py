@@ -24,7 +24,13 @@ Output = Annotated[
 Picture = Annotated[Path, typer.Option("-o", "--output", help="Path of the picture (.png).")]
 Rows = Annotated[int, typer.Option(help="Number of rows.", min=1, max=64)]
 Start = Annotated[int, typer.Option(help="Index of the first image.", min=0)]
-Frames = Annotated[int, typer.Option(help="Images in a row, including both ends.", min=2, max=64)]
+Condition = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        help="pose=left: for a generator conditioned on attributes; default: the first value of each; repeatable.",
+    ),
+]
 Edits = Annotated[
     list[str] | None,
     typer.Option(
@@ -69,7 +75,7 @@ def directions(
         typer.Option("-o", "--output", help="Also draw a row for each direction, from -3 to 3 steps (PNG)."),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Class of the image in that picture; default: the first.")] = None,
-    attribute: Attributes = None,
+    attribute: Condition = None,
     seed: Seed = 0,
     device: Drawing = "cpu",
     quiet: Quiet = False,
@@ -94,7 +100,8 @@ def directions(
     folder = run_of(source) / FOLDER
     if output is not None:
         synthesizer = opened(source, device)
-        _draw_directions(output, stored, synthesizer, _cell(synthesizer, label, attribute), seed or 0)
+        (cell,) = conditions_of(synthesizer, [label], attribute)
+        _draw_directions(output, stored, synthesizer, cell, seed or 0)
     if as_json:
         facts = {"folder": str(folder), "space": stored.space, "directions": stored.rows(), "skipped": stored.skipped}
         typer.echo(json.dumps(facts | ({"file": str(output)} if output else {}), ensure_ascii=False))
@@ -108,7 +115,7 @@ def edit(
     output: Output,
     edits: Edits = None,
     label: Annotated[str | None, typer.Option(help="The class to generate; default: the first.")] = None,
-    attribute: Attributes = None,
+    attribute: Condition = None,
     frames: Annotated[
         int | None,
         typer.Option(help="Images in a row, including both ends; default: 5, and 24 for a walk.", min=2, max=128),
@@ -131,7 +138,7 @@ def edit(
     walk = is_walk(output)
     synthesizer = opened(source, device)
     moves, known = _moves(edits), directions_of(source, synthesizer)
-    conditions = [_cell(synthesizer, label, attribute)] * rows
+    conditions = conditions_of(synthesizer, [label], attribute) * rows
     count = frames or (WALK if walk else 5)
     drawn = generation.edit(
         synthesizer, known, moves, conditions, frames=count, seed=seed or 0, start=start, truncation=truncation
@@ -296,6 +303,26 @@ def write_strips(
     typer.echo(json.dumps(result, ensure_ascii=False) if as_json else str(output))
 
 
+def conditions_of(
+    synthesizer: Synthesizer, labels: Sequence[str | None], attribute: list[str] | None
+) -> list[list[int]]:
+    """The condition of each class, all with the same attribute values; None is the first class.
+
+    An attribute that is not given takes its first value; a line on standard error says so.
+    """
+    card, chosen = synthesizer.card, dict(pair("--attribute", text) for text in attribute or [])
+    attributes = dict(zip(card.condition_names, card.condition_values, strict=True))
+    filled = {name: values[0] for name, values in attributes.items() if name not in chosen}
+    conditions = [synthesizer.cell(card.classes[0] if label is None else label, filled | chosen) for label in labels]
+    if filled:
+        typer.echo(
+            "! an attribute that is not given takes its first value: "
+            + ", ".join(f"{name}={value}" for name, value in filled.items()),
+            err=True,
+        )
+    return conditions
+
+
 def _draw_directions(output: Path, stored: Directions, synthesizer: Synthesizer, cell: list[int], seed: int) -> None:
     from augury import generation
 
@@ -333,14 +360,6 @@ def is_walk(output: Path, walks: bool = True) -> bool:
         raise SettingsError(f"{output}: this command draws a picture; choose a name that ends in .png")
     ready_to_animate(output)
     return True
-
-
-def _cell(synthesizer: Synthesizer, label: str | None, attribute: list[str] | None) -> list[int]:
-    """The condition of a class and attribute values; the first of each where not given."""
-    typed = dict(pair("--attribute", text) for text in attribute or [])
-    card = synthesizer.card
-    first = {name: values[0] for name, values in zip(card.condition_names, card.condition_values, strict=True)}
-    return synthesizer.cell(label if label is not None else card.classes[0], first | typed)
 
 
 def _moves(edits: list[str] | None) -> dict[str, float | tuple[float, float]]:
