@@ -26,7 +26,7 @@ from augury.training.devices import out_of_memory, placed, prepare
 from augury.training.distributed import ALONE, World
 from augury.training.health import check_used, findings
 from augury.training.micro_batches import refuse_processes
-from augury.training.plan import Plan, drop_labels, set_up, trains_nothing
+from augury.training.plan import Plan, Sampler, drop_labels, set_up, trains_nothing
 from augury.training.pretrained import pretrained
 from augury.training.recovery import Recovery
 from augury.training.source_sampler import SourceSampler, sampler
@@ -34,6 +34,10 @@ from augury.training.synthesizer import Synthesizer
 from augury.training.translation import Judges
 
 SAMPLE_SEED_COLUMNS = 8
+LEAST_ROWS, MOST_BETWEEN_ROWS = 20, 100
+"""Fewest rows in the log of a training of as many steps, and most steps between two rows."""
+CHECKPOINT_ROWS = 4
+"""Rows of the log between two regular checkpoints. Between them, there is one whenever `checkpoint_every` seconds are over."""
 
 Judgement = Mapping[str, float | str]
 Assess = Callable[[Any], Judgement]
@@ -110,11 +114,7 @@ def train_plan(
     TrainingError
         When numbers are not finite after three rollbacks, or memory does not suffice for the smallest micro-batch.
     """
-    if plan.rule.semantic and not judges:
-        raise SettingsError(
-            f"semantic={plan.rule.semantic:g} needs classifiers of the class and the attributes, which augury.run trains first; give "
-            "them as judges (augury.proof.column_classifiers), or leave semantic out"
-        )
+    _check_judges(plan, judges)
     if trains_nothing(plan.rule):
         return pretrained(plan, data, _card(plan, data, 0), folder)
     device = torch.device(plan.device)
@@ -125,47 +125,118 @@ def train_plan(
     key = digest([plan.key, data.fingerprint])
     trainer, batches = set_up(plan, data, folder is None or checkpoints.newest(folder, key) is None, judges, world)
     manager = CheckpointManager(trainer, plan, folder, key)
-    recovery = Recovery(manager, on_event)
-    step = manager.resume()
-    every, steps_done = max(1, min(100, plan.steps // 20)), 0
-    images_apart = apart * passes(plan.rule.network, plan.rule.settings)
-    often = every * math.ceil(max(plan.steps / 20, images_apart / plan.batch) / every)
-
-    with held_back() as interrupted:  # a signal ends the training after a step, with a checkpoint
-        while step < plan.steps and not manager.stale(step):
-            numbers = recovery.train_step(
-                step, step / plan.steps, lambda number: batches.draw(number, device, world, trainer.state.parts)
-            )
-            if numbers is None:
-                step = manager.good[0]
-                continue
-            step, steps_done = step + 1, steps_done + 1
-            last, late = step == plan.steps, time.monotonic() - manager.saved > checkpoint_every
-            due = last or manager.stale(step) or world.first(late or interrupted())
-            if step % every == 0 or due or steps_done == 1:
-                losses = {k: round(float(v), 5) for k, v in numbers.items()}
-                if not recovery.accept(step, losses):
-                    step = manager.good[0]
-                    continue
-                rate = steps_done * plan.batch / max(time.monotonic() - manager.started, 1e-9)
-                if step % every == 0 or last:
-                    judged: Judgement = {}
-                    if assess is not None and (step % often == 0 or last):
-                        own = _judged(assess, manager, data, step, on_event) if world.rank == 0 else None
-                        judged = world.share(own)
-                        losses |= {k: v for k, v in judged.items() if not isinstance(v, str)}
-                    _noted(manager, step, {**losses, **judged}, rate, on_event)
-                on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
-            if due or step % (4 * every) == 0 or step == every:
-                manager.save(step)
-                if folder is not None and (step % (4 * every) == 0 or last or step == every):
-                    _sample_sheet(_drawing(manager, data, step), data, folder)
-            if due and not world.every(not interrupted()):
-                break
+    intervals = _intervals(plan, checkpoint_every, apart)
+    step = _Loop(manager, data, batches, world, intervals, assess, on_progress, on_event).run()
     if step < plan.steps:
         on_event(manager.end(step))
     _check_used(manager, step, on_event)
     return _chosen(manager, data)
+
+
+def _check_judges(plan: Plan, judges: Judges) -> None:
+    """Raise SettingsError for a semantic loss without its classifiers."""
+    if plan.rule.semantic and not judges:
+        raise SettingsError(
+            f"semantic={plan.rule.semantic:g} needs classifiers of the class and the attributes, which augury.run trains first; give "
+            "them as judges (augury.proof.column_classifiers), or leave semantic out"
+        )
+
+
+@dataclass(frozen=True)
+class _Intervals:
+    """Steps between two rows of the log, two checkpoints and two evaluations; and seconds between two checkpoints, at most."""
+
+    row: int
+    checkpoint: int
+    evaluation: int
+    seconds: float
+
+
+def _intervals(plan: Plan, checkpoint_every: float, apart: int) -> _Intervals:
+    """The intervals of a plan; checkpoints and evaluations are made at rows of the log. `apart` is that of `train_plan`."""
+    row = max(1, min(MOST_BETWEEN_ROWS, plan.steps // LEAST_ROWS))
+    images_apart = apart * passes(plan.rule.network, plan.rule.settings)
+    evaluation = row * math.ceil(max(plan.steps / LEAST_ROWS, images_apart / plan.batch) / row)
+    return _Intervals(row, CHECKPOINT_ROWS * row, evaluation, checkpoint_every)
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The steps of a training, from its newest checkpoint on, and what they share."""
+
+    manager: CheckpointManager
+    data: LabelledImages
+    batches: Sampler
+    world: World
+    intervals: _Intervals
+    assess: Assess | None
+    on_progress: Callable[[Progress], None]
+    on_event: Callable[[str], None]
+
+    def run(self) -> int:
+        """Train until the last step, or until the plan's patience is over; returns the step that the training ended at."""
+        manager, plan, world = self.manager, self.manager.plan, self.world
+        recovery = Recovery(manager, self.on_event)
+        step, steps_done = manager.resume(), 0
+        with held_back() as interrupted:  # a signal ends the training after a step, with a checkpoint
+            while step < plan.steps and not manager.stale(step):
+                numbers = recovery.train_step(step, step / plan.steps, self._draw)
+                if numbers is None:
+                    step = manager.good[0]
+                    continue
+                step, steps_done = step + 1, steps_done + 1
+                due = self._due(step, interrupted)
+                if step % self.intervals.row == 0 or due or steps_done == 1:
+                    losses = {k: round(float(v), 5) for k, v in numbers.items()}
+                    if not recovery.accept(step, losses):
+                        step = manager.good[0]
+                        continue
+                    self._report(step, steps_done, losses)
+                if due or self._regular(step):
+                    self._save(step)
+                if due and not world.every(not interrupted()):
+                    break
+        return step
+
+    def _draw(self, number: int) -> Any:
+        """The batch of a step."""
+        return self.batches.draw(number, self.world.device, self.world, self.manager.trainer.state.parts)
+
+    def _due(self, step: int, interrupted: Callable[[], bool]) -> bool:
+        """Whether a checkpoint is due after this step: the last one, too long since the last checkpoint, or a signal."""
+        last = step == self.manager.plan.steps
+        late = time.monotonic() - self.manager.saved > self.intervals.seconds
+        return last or self.manager.stale(step) or self.world.first(late or interrupted())
+
+    def _regular(self, step: int) -> bool:
+        """Whether this step has a checkpoint however long ago the last one was."""
+        return step % self.intervals.checkpoint == 0 or step == self.intervals.row
+
+    def _report(self, step: int, steps_done: int, losses: dict[str, float]) -> None:
+        """Report the progress; at a row of the log and at the end, evaluate and add the row first."""
+        plan = self.manager.plan
+        rate = steps_done * plan.batch / max(time.monotonic() - self.manager.started, 1e-9)
+        if step % self.intervals.row == 0 or step == plan.steps:
+            judged = self._evaluated(step)
+            losses = losses | {k: v for k, v in judged.items() if not isinstance(v, str)}
+            _noted(self.manager, step, {**losses, **judged}, rate, self.on_event)
+        self.on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
+
+    def _evaluated(self, step: int) -> Judgement:
+        """What `assess` measures at this step in the first process; empty where no evaluation is due."""
+        if self.assess is None or (step % self.intervals.evaluation and step < self.manager.plan.steps):
+            return {}
+        first = self.world.rank == 0
+        own = _judged(self.assess, self.manager, self.data, step, self.on_event) if first else None
+        judged: Judgement = self.world.share(own)
+        return judged
+
+    def _save(self, step: int) -> None:
+        """Write a checkpoint, and a sheet of samples beside a regular one and the last."""
+        manager = self.manager
+        manager.save(step)
+        if manager.folder is not None and (self._regular(step) or step == manager.plan.steps):
+            _sample_sheet(_drawing(manager, self.data, step), self.data, manager.folder)
 
 
 def _noted(
