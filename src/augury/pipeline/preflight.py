@@ -9,6 +9,7 @@ from augury.images import SPLITS
 from augury.pipeline import domains
 from augury.pipeline.cost import trial_facts
 from augury.pipeline.session import Session
+from augury.training.recipes import Recipe
 
 
 def preflight(session: Session, needed: set[str]) -> None:
@@ -21,6 +22,30 @@ def preflight(session: Session, needed: set[str]) -> None:
         (plan.recipe, plan.rule) if plan else training.resolve_recipe(session.foreseen, s.train, session.device)
     )
     _ = session.unlabelled  # raises where the folder has none
+    check_recipe(session, name, rule, needed)
+    exports.writer(s.export.format)
+    if "export" in needed:
+        session.originals(data, s.export)
+    if "score" in needed and not session.run.state().get("score"):
+        for features in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
+            metrics.extractor(features, data.shape, session.device)
+    if "prove" in needed:
+        proof.operating_point(s.prove.metric, data.classes)
+
+
+def check_recipe(session: Session, name: str, rule: Recipe, needed: set[str]) -> None:
+    """Raises SettingsError for settings of later stages that do not go with a recipe.
+
+    Parameters
+    ----------
+    session
+        The session, of which no stage has to be done.
+    name, rule
+        The recipe, and its settings with the overrides.
+    needed
+        Names of the stages whose settings count; the trial is checked if "prove" is among them.
+    """
+    s = session.settings
     filters = {each.name for each in generation.rules(s.generate.filters)}
     if (only := sorted(filters & set(generation.TRANSLATIONS_ONLY))) and not training.translates(rule):
         raise SettingsError(
@@ -38,16 +63,9 @@ def preflight(session: Session, needed: set[str]) -> None:
                     "it out"
                 )
     if not training.translates(rule) and s.generate.sampling_strategy != "auto":
-        generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
-    exports.writer(s.export.format)
-    if "export" in needed:
-        session.originals(data, s.export)
-    if "score" in needed and not session.run.state().get("score"):
-        for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
-            metrics.extractor(name, data.shape, session.device)
+        generation.amounts(session.data, s.generate.sampling_strategy, s.train.condition)
     if "prove" in needed:
-        proof.check_trial(s.prove, data.shape, session.device, **trial_facts(session, name, rule))
-        proof.operating_point(s.prove.metric, data.classes)
+        proof.check_trial(s.prove, session.data.shape, session.device, **trial_facts(session, name, rule))
 
 
 def check_splits(session: Session, needed: set[str]) -> None:

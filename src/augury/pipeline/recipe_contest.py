@@ -11,7 +11,7 @@ from augury import metrics, training
 from augury.errors import SettingsError, TrainingError
 from augury.files import digest, read_json, write_json
 from augury.networks import lite0_installed
-from augury.pipeline.preflight import preflight
+from augury.pipeline.preflight import check_recipe
 from augury.pipeline.progress import spoken
 from augury.pipeline.session import Session
 from augury.settings import TrainSettings
@@ -136,20 +136,18 @@ def _training_seconds(session: Session) -> float:
 
 def _candidates(session: Session) -> list[str]:
     """The recipes that these images and settings allow, the suitable one first."""
-    settings = session.settings
-    suitable, _ = training.resolve_recipe(session.generator_images, settings.train, session.device)
+    settings = session.settings.train
+    suitable, _ = training.resolve_recipe(session.generator_images, settings, session.device)
     names = [suitable]
     for name in CANDIDATES:
         if name == suitable or (name == "projected" and not lite0_installed()):
             continue
-        session.settings = settings.model_copy(update={"train": _with_recipe(settings.train, name)})
         try:
-            preflight(session, {"score", "prove"})
-            names.append(name)
+            recipe = training.resolve_recipe(session.foreseen, _with_recipe(settings, name), session.device)
+            check_recipe(session, *recipe, {"prove"})
         except SettingsError:  # an arm, a filter or a start that this recipe does not have
-            pass
-        finally:
-            session.settings = settings
+            continue
+        names.append(name)
     return names
 
 
