@@ -155,7 +155,7 @@ def licence_lines(licence: str, note: str) -> list[str]:
     """The section about the licence; `note` says what depends on it."""
     stated = f"Licence of the source: {cell(licence)}." if licence and licence != UNKNOWN else ""
     missing = "Licence of the source: unknown. State it with the setting data.licence."
-    return ["## Licence", "", f"{stated or missing} {note}", ""]
+    return section("Licence", [f"{stated or missing} {note}"])
 
 
 def is_medical(notes: Mapping[str, Any], attributes: Iterable[str] = ()) -> bool:
@@ -167,6 +167,11 @@ def is_medical(notes: Mapping[str, Any], attributes: Iterable[str] = ()) -> bool
 def size_category(number: int) -> str:
     """Hugging Face's size category of a number of images."""
     return next((name for limit, name in SIZES if number < limit), "n>10M")
+
+
+def section(title: str, lines: Sequence[str]) -> list[str]:
+    """A section: its heading and its lines. Ends in an empty line."""
+    return [f"## {title}", "", *lines, *([] if lines and not lines[-1] else [""])]
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:

@@ -68,3 +68,5 @@ def test_the_card_and_its_page_give_the_threshold(tmp_path: Path) -> None:
     assert "no medical device" not in page
     medical = replace(predictor.card, data={**predictor.card.data, "notes": {"grouped_by": "patient"}})
     assert "no medical device" in readme(medical)
+    named = readme(replace(predictor.card, data={**predictor.card.data, "source": "a|<script>"}))
+    assert "- Data: a\\|&lt;script>, fingerprint" in named and "<script>" not in named

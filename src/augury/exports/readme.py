@@ -14,6 +14,7 @@ from augury.cards import (
     front_matter,
     licence_lines,
     listed,
+    section,
     size_category,
     table,
 )
@@ -101,12 +102,14 @@ def readme(
         "",
         f"{number:,} images, {f'labelled with: {listed(classes)}' if classes else 'without labels'}.",
         "",
-        "## Data",
-        "",
-        *(f"- {totals[origin]:,} {origin}: {WHAT[origin]}" for origin in counts),
-        f"- Size: {height} x {width} px (height x width), {'grey' if channels == 1 else 'RGB'}; original files keep their own size",
-        f"- {ROWS.get(kind, '`manifest.jsonl` has a row for each image.')}",
-        "",
+        *section(
+            "Data",
+            [
+                *(f"- {totals[origin]:,} {origin}: {WHAT[origin]}" for origin in counts),
+                f"- Size: {height} x {width} px (height x width), {'grey' if channels == 1 else 'RGB'}; original files keep their own size",
+                f"- {ROWS.get(kind, '`manifest.jsonl` has a row for each image.')}",
+            ],
+        ),
     ]
     if classes:
         lines += table([[each, *(of[each] for of in counts.values())] for each in classes], ["class", *counts])

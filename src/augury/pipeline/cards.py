@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from augury import exports
-from augury.cards import README, Background, bullets, cell, is_medical, table
+from augury.cards import README, Background, bullets, cell, is_medical, section, table
 from augury.files import read_lines, write_text
 from augury.images import SPLITS
 from augury.metrics import SCORES, Score, ScoreCard
@@ -29,7 +29,7 @@ def background(session: Session) -> Background:
     if _done(session, "score"):
         sections += _scores(session)
     if _done(session, "prove") and (session.run / "verdict.json").exists():  # a target without labels has none
-        sections += ["## Does it help a classifier?", "", session.run.verdict.sentence, ""]
+        sections += section("Does it help a classifier?", [session.run.verdict.sentence])
     licence = session.settings.data.licence or str(data.notes.get("licence", ""))
     recipe = session.synthesizer.card.recipe if session.trained else ""
     medical = is_medical(data.notes, data.attributes)
@@ -67,14 +67,14 @@ def _data(session: Session) -> list[str]:
     counts = {name: session.splits[name].counts.tolist() for name in SPLITS}
     rows = [[name, *(of[c] for of in counts.values())] for c, name in enumerate(session.data.classes)]
     used = "The generator is trained on the train split. The validation split selects it, and the test split is read for the verdict alone."
-    return ["## Source data", "", f"Real images of each class. {used}", "", *table(rows, ["class", *counts])]
+    return section("Source data", [f"Real images of each class. {used}", "", *table(rows, ["class", *counts])])
 
 
 def _images(session: Session) -> list[str]:
     """How the synthetic images of the run are drawn."""
     values = session.settings.generate.model_dump(mode="json")
     plain = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
-    return ["## Settings of the synthetic images", "", *bullets({**plain, "seed": session.settings.seed})]
+    return section("Settings of the synthetic images", bullets({**plain, "seed": session.settings.seed}))
 
 
 def _scores(session: Session) -> list[str]:
@@ -88,12 +88,11 @@ def _scores(session: Session) -> list[str]:
         for row in looked
     ]
     notes = [line for note in stored.get("notes", ()) for line in (note, "")]
+    rows = _rows([score for score in scores if score not in copies])
+    memorisation = _rows(copies) if copies else ["Scores of memorisation were not computed."]
     return [
-        *("## Scores", "", BASELINE, ""),
-        *_rows([score for score in scores if score not in copies]),
-        *notes,
-        *("## Memorisation", "", *found, *([""] if found else [])),
-        *(_rows(copies) if copies else ["Scores of memorisation were not computed.", ""]),
+        *section("Scores", [BASELINE, "", *rows, *notes]),
+        *section("Memorisation", [*found, *([""] if found else []), *memorisation]),
     ]
 
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from augury.cards import MEDICAL, TAG, cell, front_matter, is_medical, licence_lines, listed, percent, table
+from augury.cards import (
+    MEDICAL,
+    TAG,
+    bullets,
+    cell,
+    front_matter,
+    is_medical,
+    licence_lines,
+    listed,
+    percent,
+    section,
+    table,
+)
 from augury.prediction.card import ClassifierCard
 from augury.sentences import of_groups
 
@@ -24,70 +36,127 @@ RUN is the run folder that holds this folder, or this folder itself.
 ONNX = """`model.onnx` needs neither Augury nor PyTorch. Its input `images` is uint8 [N, {channels}, {height}, {width}], already resized; scaling,
 calibration and softmax are in the graph. Its outputs are `probabilities` [N, {classes}] and `distance` [N].
 """
+LIMITS = (
+    "- Intended for images of the same kind, origin and classes as the training images. Each image gets one of the classes above, "
+    "also where it shows something else.",
+    "- Not for decisions about people, patients or safety without a test on images from the place of use.",
+    "- Other cameras, scanners, sites or times may lower the accuracy; measure it on labelled images from there.",
+)
 
 
 def readme(card: ClassifierCard, onnx: str = "") -> str:
     """The card as Markdown; `onnx` says why there is no ONNX file, "" where there is one."""
-    c, h, w = card.shape
-    test, novelty = card.test, card.novelty
-    lines = [_front_matter(card), f"# Classifier of {cell(card.data['source'])}", ""]
-    lines += [f"An image classifier for {len(card.classes):,} classes: {listed(card.classes)}.", ""]
-    lines += [USE]
-    fields = {"channels": c, "height": h, "width": w, "classes": len(card.classes)}
-    lines += [f"ONNX: {onnx}\n" if onnx else ONNX.format(**fields)]
-    lines += ["## Accuracy", ""]
-    of = of_groups(test["n"], test["groups"])
-    lines += [
-        f"Measured once on {test['n']:,} test images{of}. Intervals have a confidence of 95 % and cover other test images of the same "
-        "kind, not another training.",
+    channels, height, width = card.shape
+    fields = {"channels": channels, "height": height, "width": width, "classes": len(card.classes)}
+    medical = MEDICAL.splitlines() if is_medical(card.data.get("notes", {})) else []
+    lines = [
+        _front_matter(card),
+        f"# Classifier of {cell(card.data['source'])}",
         "",
-        f"- Balanced accuracy (mean recall of the classes): {_interval(test['balanced_accuracy'])}",
-        f"- Accuracy: {_interval(test['accuracy'])}",
-        f"- Worst class: {test['worst']['class']}, recall {percent(test['worst']['recall'])} "
-        f"({percent(test['worst']['low'])} to {percent(test['worst']['high'])})",
+        f"An image classifier for {len(card.classes):,} classes: {listed(card.classes)}.",
+        "",
+        USE,
+        f"ONNX: {onnx}\n" if onnx else ONNX.format(**fields),
+        *section("Accuracy", _accuracy(card)),
+        *section("How it was trained", bullets(_training(card))),
+        *section("Images", bullets(_images(card))),
+        *section("Probabilities", _probabilities(card)),
+        *section("Images unlike the training images", _novelty(card)),
+        *section("Intended use and limits", [*LIMITS, *medical]),
+        *licence_lines(_licence(card), card.licence_note),
+        *section("Versions", [", ".join(f"{name} {version}" for name, version in card.versions.items())]),
+    ]
+    return "\n".join(lines)
+
+
+def _accuracy(card: ClassifierCard) -> list[str]:
+    """What was measured on the test split: both accuracies, the threshold if there is one, and a row for each class."""
+    test = card.test
+    worst = test["worst"]
+    recall = _interval([worst["recall"], worst["low"], worst["high"]])
+    facts = {
+        "Balanced accuracy (mean recall of the classes)": _interval(test["balanced_accuracy"]),
+        "Accuracy": _interval(test["accuracy"]),
+        "Worst class": f"{worst['class']}, recall {recall}",
+    }
+    return [
+        f"Measured once on {test['n']:,} test images{of_groups(test['n'], test['groups'])}. Intervals have a confidence of 95 % and "
+        "cover other test images of the same kind, not another training.",
+        "",
+        *bullets(facts),
+        *_detection(card),
+        *table(_rows(card), ["class", "train images", "test images", "recall", "95 % interval"]),
+    ]
+
+
+def _detection(card: ClassifierCard) -> list[str]:
+    """The threshold and what it gives on the test split; [] for a classifier without one."""
+    row = card.operating_point
+    if not row:
+        return []
+    name = cell(row["class"])
+    facts = {
+        "Sensitivity": f"{_interval(row['sensitivity'])} of {row['positives']:,} test images",
+        "Specificity": f"{_interval(row['test_specificity'])} of {row['negatives']:,} test images",
+    }
+    return [
+        f"Threshold for {name}: an image whose probability of {name} is above {row['threshold']:.6g} is reported. It was "
+        f"chosen on {row['validation']:,} validation images of other classes, for a specificity of {percent(row['specificity'])}.",
+        "",
+        *bullets(facts),
+        "The recalls below are without this threshold: each image gets its most probable class.",
         "",
     ]
-    lines += _detection(card)
-    lines += table(_rows(card), ["class", "train images", "test images", "recall", "95 % interval"])
-    lines += ["## How it was trained", ""]
+
+
+def _training(card: ClassifierCard) -> dict[str, str]:
+    """The arm, why it was chosen, and how the network was trained."""
     training, arm = card.training, card.arm
-    added = training["synthetic"]
+    added, split = training["synthetic"], "validation" if arm["by"] == "validation" else "the test split"
     more = f", with {added:,} further {'image' if added == 1 else 'images'}" if added else ""
-    lines += [
-        f"- Way to train: `{arm['name']}`: {arm['note']}",
-        f"- Why this one: {arm['why']}",
-        f"- Scores that decided ({arm['metric']} on {'validation' if arm['by'] == 'validation' else 'the test split'}): "
-        + ", ".join(
-            f"{name} {percent(value)}" for name, value in sorted(arm["scores"].items(), key=lambda item: -item[1])
+    scores = sorted(arm["scores"].items(), key=lambda item: -item[1])
+    return {
+        "Way to train": f"{arm['name']}: {arm['note']}",
+        "Why this one": arm["why"],
+        f"Scores that decided ({arm['metric']} on {split})": ", ".join(
+            f"{name} {percent(value)}" for name, value in scores
         ),
-        f"- Trained on {training['images']:,} images of the train split{more}; {training['steps']:,} steps of {training['batch']} images, "
+        "Training": f"{training['images']:,} images of the train split{more}; {training['steps']:,} steps of {training['batch']} images, "
         f"learning rate {training['rate']:g}, seed {training['seed']}, {training['precision']} on {training['device']}",
-        f"- Network: {', '.join(f'{key} {value}' for key, value in card.blueprint.items())}",
-        *(f"- {remark}" for remark in card.remarks),
-        *([f"- Outcome of the trial about generated images: {card.outcome}"] if card.outcome else []),
-        "",
-    ]
-    lines += ["## Images", ""]
-    reading, notes = card.data["reading"], card.data.get("notes", {})
-    lines += [
-        f"- Size: {h} x {w} px (height x width), {'grey' if c == 1 else 'RGB'}; others are resized ({reading['fit']}, bicubic, antialiased)",
-        f"- Training images: {notes.get('resizing', 'as given')}",
-        f"- Preprocessing: {card.preprocessing}",
-        f"- Data: {card.data['source']}, fingerprint {card.data['fingerprint']}; images per split: "
-        + ", ".join(f"{name} {sum(counts):,}" for name, counts in card.data["counts"].items()),
-        "",
-    ]
-    lines += ["## Probabilities", ""]
+        "Network": ", ".join(f"{key} {value}" for key, value in card.blueprint.items()),
+        "Remarks": " ".join(card.remarks),
+        "Outcome of the trial about generated images": card.outcome,
+    }
+
+
+def _images(card: ClassifierCard) -> dict[str, str]:
+    """Size, preprocessing and origin of the images."""
+    channels, height, width = card.shape
+    counts = ", ".join(f"{name} {sum(counts):,}" for name, counts in card.data["counts"].items())
+    return {
+        "Size": f"{height} x {width} px (height x width), {'grey' if channels == 1 else 'RGB'}; others are resized "
+        f"({card.data['reading']['fit']}, bicubic, antialiased)",
+        "Training images": card.data.get("notes", {}).get("resizing", "as given"),
+        "Preprocessing": card.preprocessing,
+        "Data": f"{card.data['source']}, fingerprint {card.data['fingerprint']}; images per split: {counts}",
+    }
+
+
+def _probabilities(card: ClassifierCard) -> list[str]:
+    """The calibration, and what a probability means."""
     calibration = card.calibration
-    lines += [
+    return [
         f"- Temperature {card.temperature:.3g}, fitted on {calibration['validation']:,} validation images",
         f"- Expected calibration error on the test split (15 bins): {calibration['before']:.3f} before, {calibration['after']:.3f} after",
         "- A probability holds for images that are drawn like the training images, with the same shares of the classes.",
-        "",
     ]
-    lines += ["## Images unlike the training images", ""]
+
+
+def _novelty(card: ClassifierCard) -> list[str]:
+    """The threshold of novelty, and how many images of which kind it flags."""
+    novelty = card.novelty
     flagged = novelty["flagged"]
-    lines += [
+    return [
         f"- `unlike_training` is yes where `distance` is above 1. It compares an image with the {novelty['neighbours']} nearest of "
         f"{novelty['references']:,} training images in two ways, each as a multiple of its limit: by the {novelty['features']} (cosine "
         f"distance, limit {novelty['limits']['features']:.3g}), and by brightness, contrast, sharpness and colour (limit "
@@ -96,37 +165,6 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
         f"- Flagged: {percent(flagged['test'])} of the test images, {percent(flagged['noise'])} of images of pure noise, "
         f"{percent(flagged['plain'])} of images of a single colour. Where the last two are low, the network cannot tell such images "
         "from its own. Images that look like the training images but show something else are often not flagged.",
-        "",
-    ]
-    lines += ["## Intended use and limits", ""]
-    lines += [
-        "- Intended for images of the same kind, origin and classes as the training images. Each image gets one of the classes above, "
-        "also where it shows something else.",
-        "- Not for decisions about people, patients or safety without a test on images from the place of use.",
-        "- Other cameras, scanners, sites or times may lower the accuracy; measure it on labelled images from there.",
-        *(MEDICAL.splitlines() if is_medical(notes) else ()),
-        "",
-    ]
-    lines += licence_lines(_licence(card), card.licence_note)
-    lines += ["## Versions", ""]
-    lines += [", ".join(f"{name} {version}" for name, version in card.versions.items()), ""]
-    return "\n".join(lines)
-
-
-def _detection(card: ClassifierCard) -> list[str]:
-    """The threshold and what it gives on the test split; [] for a classifier without one."""
-    row = card.operating_point
-    if not row:
-        return []
-    return [
-        f"Threshold for {row['class']}: an image whose probability of {row['class']} is above {row['threshold']:.6g} is reported. It was "
-        f"chosen on {row['validation']:,} validation images of other classes, for a specificity of {percent(row['specificity'])}.",
-        "",
-        f"- Sensitivity: {_interval(row['sensitivity'])} of {row['positives']:,} test images",
-        f"- Specificity: {_interval(row['test_specificity'])} of {row['negatives']:,} test images",
-        "",
-        "The recalls below are without this threshold: each image gets its most probable class.",
-        "",
     ]
 
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from augury.cards import MEDICAL, TAG, Background, bullets, cell, front_matter, is_medical, licence_lines, listed
+from augury.cards import (
+    MEDICAL,
+    TAG,
+    Background,
+    bullets,
+    cell,
+    front_matter,
+    is_medical,
+    licence_lines,
+    listed,
+    section,
+)
 from augury.training.card import Card
 
 GENERATE = """Use on the command line:
@@ -29,7 +40,7 @@ LIMITS = """## Intended use and limits
 - The generator can reproduce training images. Share it, and its images, only where you may share the training images.
 - It knows only what its training images show: no other classes, cameras, sites or groups of people.
 """
-UNSCORED = ["## Scores", "", "This generator has not been scored. Score it with: augury run -o RUN", ""]
+UNSCORED = section("Scores", ["This generator has not been scored. Score it with: augury run -o RUN"])
 
 
 def readme(
@@ -59,7 +70,6 @@ def readme(
     known = background or Background(
         licence=str(reading.get("licence", "")), medical=is_medical(reading, card.condition_names)
     )
-    channels, height, width = card.shape
     kind, source = "Translator" if translates else "Generator", cell(known.source) if known.source else ""
     lines = [
         front_matter(
@@ -74,35 +84,37 @@ def readme(
         _described(card, translates),
         "",
         _usage(card, translates),
-        "## Training",
-        "",
-        *bullets(
-            {
-                "Data": f"{known.source or 'not named'}, fingerprint {card.data_fingerprint}",
-                "Images": f"{height} x {width} px (height x width), {'grey' if channels == 1 else 'RGB'}",
-                "Read as": ", ".join(
-                    f"{key} {value}" for key, value in reading.items() if key not in ("licence", "medical")
-                ),
-                "Recipe": f"{card.recipe}, network {card.network}, {parameters:,} weights",
-                "Network settings": ", ".join(f"{key}={value}" for key, value in card.settings.items()),
-                "Steps": f"{card.steps:,} of {card.batch} images, {card.precision}, seed {card.seed}",
-            }
-        ),
+        *section("Training", bullets(_training(card, known.source, parameters))),
         *(known.sections or UNSCORED),
         LIMITS + (MEDICAL if known.medical else ""),
-        "## Provenance",
-        "",
-        *bullets(
-            {
-                "Fingerprint of weights and card": fingerprint,
-                "Synthetic images": "state in their text chunks that they are synthetic, with this fingerprint, class, seed and index",
-                "Versions": ", ".join(f"{name} {version}" for name, version in card.versions.items()),
-                "Machine-readable": "card.json",
-            }
-        ),
+        *section("Provenance", bullets(_provenance(card, fingerprint))),
         *licence_lines(known.licence, card.licence_note),
     ]
     return "\n".join(lines)
+
+
+def _training(card: Card, source: str, parameters: int) -> dict[str, str]:
+    """How the generator was trained, and on what."""
+    channels, height, width = card.shape
+    reading = {key: value for key, value in card.data_reading.items() if key not in ("licence", "medical")}
+    return {
+        "Data": f"{source or 'not named'}, fingerprint {card.data_fingerprint}",
+        "Images": f"{height} x {width} px (height x width), {'grey' if channels == 1 else 'RGB'}",
+        "Read as": ", ".join(f"{key} {value}" for key, value in reading.items()),
+        "Recipe": f"{card.recipe}, network {card.network}, {parameters:,} weights",
+        "Network settings": ", ".join(f"{key}={value}" for key, value in card.settings.items()),
+        "Steps": f"{card.steps:,} of {card.batch} images, {card.precision}, seed {card.seed}",
+    }
+
+
+def _provenance(card: Card, fingerprint: str) -> dict[str, str]:
+    """What identifies the generator and its images."""
+    return {
+        "Fingerprint of weights and card": fingerprint,
+        "Synthetic images": "state in their text chunks that they are synthetic, with this fingerprint, class, seed and index",
+        "Versions": ", ".join(f"{name} {version}" for name, version in card.versions.items()),
+        "Machine-readable": "card.json",
+    }
 
 
 def _described(card: Card, translates: bool) -> str:
