@@ -146,7 +146,7 @@ def test_a_change_needs_a_translator_and_a_choice(whole: Path, turning: Path) ->
     assert "translator" in client(turning).get("/api/draw?cell=0,0").json()["error"]
 
 
-def test_a_run_that_has_only_begun_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_run_that_has_only_started_says_how_to_go_on(tmp_path: Path) -> None:
     pages = client(explored(tmp_path / "run", "split"))
     assert pages.get("/").headers["location"] == "/data"
     for name, command in (("generator", "augury train -o"), ("review", "augury run -o"), ("verdict", "augury run -o")):

@@ -98,7 +98,7 @@ def test_gradients_of_smoothed_losses_agree_with_finite_differences(name: str) -
 
 
 def test_a_smoothed_hinge_draws_sure_scores_back_to_the_margin() -> None:
-    """Its slope in a real score is −t up to −1, 1 − 2t within the margins and 1 − t beyond."""
+    """Its gradient at a real score is −t up to −1, 1 − 2t within the margins and 1 − t beyond."""
     real = torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64, requires_grad=True)
     ADVERSARIAL_LOSSES["hinge"].target(real, FAKE, torch.tensor(0.9, dtype=torch.float64)).backward()
     assert (3 * real.grad).tolist() == pytest.approx([-0.9, -0.8, 0.1])

@@ -99,7 +99,7 @@ def test_clipped_weights_stay_within_their_bound_after_every_step() -> None:
 
 
 class Line(nn.Module):
-    """A discriminator whose slope is known: scores are a sum of pixels times a weight."""
+    """A discriminator whose gradient is known: scores are a sum of pixels times a weight."""
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -237,7 +237,7 @@ def test_an_auxiliary_classifier_is_trained_in_bf16_too(recipe_name: str) -> Non
 
 @pytest.mark.parametrize("name", ["r1", "r2"])
 def test_gradient_penalties_are_taken_at_the_images_before_augmentation(name: str) -> None:
-    """Through an augmentation that divides by 4, D(T(x)) has a quarter of D's slope: ‖∇‖²/2 = 16² pixels · (w/4)² / 2."""
+    """Through an augmentation that divides by 4, D(T(x)) has a quarter of D's gradient: ‖∇‖²/2 = 16² pixels · (w/4)² / 2."""
     generator, _ = build("dcgan", {}, (1, 16, 16), (2,))
     rule = recipe("dcgan", {name: 3.0, "final_penalty": 0.5, "schedule": "linear"})
     trainer = AdversarialTrainer(

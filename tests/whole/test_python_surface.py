@@ -204,7 +204,7 @@ def test_the_strip_shows_images_of_every_class() -> None:
 def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of which only the split exists."""
     images = NUMBERS.integers(0, 256, (60, 1, 16, 16), dtype=np.uint8)
-    folder = tmp_path_factory.mktemp("runs") / "begun"
+    folder = tmp_path_factory.mktemp("runs") / "started"
     return augury.run(LabelledImages(images, np.arange(60) % 2, ("cat", HOSTILE)), folder, until="split")
 
 

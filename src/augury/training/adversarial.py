@@ -23,7 +23,7 @@ from augury.networks import ConditionEmbedding
 from augury.networks.discriminator import Features
 from augury.training.augment_pipe import AugmentPipe
 from augury.training.distributed import ALONE, World
-from augury.training.micro_batches import Draw, MicroBatch, draw_micro_batches, means
+from augury.training.micro_batches import PENALTY_DRAWS, Draw, MicroBatch, draw_micro_batches, means
 from augury.training.protocols import AuxiliaryDiscriminator, ConditionallyNormed, Discriminator, Generator, Styled
 from augury.training.recipes import Recipe
 from augury.training.schedules import between
@@ -226,7 +226,7 @@ class AdversarialTrainer:
         recipe, total = self.recipe, on_real.new_zeros(())
 
         def scorer(images: torch.Tensor) -> torch.Tensor:
-            scores = self.discriminator(self.view(images, "augment slope", micro), micro.conditions)
+            scores = self.discriminator(self.view(images, PENALTY_DRAWS, micro), micro.conditions)
             return scores.reshape(len(scores), -1).mean(1)
 
         if recipe.lecam:

@@ -16,6 +16,10 @@ from augury.training.distributed import ALONE, World
 Draw = Callable[[int], Any]
 """Number of a batch -> (real images [B, C, H, W] in [-1, 1], conditions int64 [B, K]), or a translator's `Pairs`. Of several
 processes each gets its own images, and the conditions of all."""
+PENALTY_DRAWS = "augment slope"
+"""Address of the random numbers that augment the images of a gradient penalty. "slope" is an earlier word for the gradient. It
+stays, because another address gives other random numbers, and so another result of every training with such a penalty.
+"""
 Mean = Callable[[torch.Tensor], torch.Tensor]
 """Values [B, …] -> their mean over a micro-batch."""
 

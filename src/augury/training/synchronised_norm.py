@@ -71,8 +71,8 @@ class _Normalise(torch.autograd.Function):
         shape, others, gradient = _across(x), _others(x), gradients[0]
         normal = (x.float() - mean.view(shape)) * scale.view(shape)
         sums = torch.cat([gradient.sum(others), (gradient * normal).sum(others)])
-        level, slope = (ctx.world.summed(sums.double()) / ctx.count).float().chunk(2)
-        result = (gradient - level.view(shape) - normal * slope.view(shape)) * scale.view(shape)
+        mean_gradient, mean_product = (ctx.world.summed(sums.double()) / ctx.count).float().chunk(2)
+        result = (gradient - mean_gradient.view(shape) - normal * mean_product.view(shape)) * scale.view(shape)
         return result.to(x.dtype), None, None
 
 

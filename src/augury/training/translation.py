@@ -18,7 +18,7 @@ from augury.losses import ADVERSARIAL_LOSSES, mode_seeking, patch_contrast, squa
 from augury.networks.translator import JointProjectionHead
 from augury.randomness import stream, torch_seed
 from augury.training.distributed import ALONE, World
-from augury.training.micro_batches import means, refuse_parts
+from augury.training.micro_batches import PENALTY_DRAWS, means, refuse_parts
 from augury.training.pairs import Pairs
 from augury.training.protocols import Discriminator, Translator
 from augury.training.recipes import Recipe
@@ -231,7 +231,7 @@ class TranslationTrainer:
             weight = rule.r1 * rule.penalty_every * between(rule.schedule, progress, 1.0, rule.final_penalty)
 
             def scorer(images: torch.Tensor) -> torch.Tensor:
-                seen = self.augment(images, micro.draws_of_real("augment slope"))
+                seen = self.augment(images, micro.draws_of_real(PENALTY_DRAWS))
                 return self.discriminator(seen, cells).flatten(1).mean(1)
 
             total = loss + weight * squared_gradient_norm(scorer, real)
