@@ -212,7 +212,11 @@ class TrainSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="fp32, bf16, or auto: bf16 on processors and GPUs with bf16 instructions, else fp32"
     )
-    checkpoint_every: Seconds = Field(20.0, description="time between checkpoints", examples=["90s"])
+    checkpoint_every: Seconds = Field(
+        20.0,
+        description="longest time between two checkpoints; there is also one at least every 400 steps and every fifth of the training",
+        examples=["90s"],
+    )
     track: Names = Field(
         (),
         description=f"also show the curves and samples of the training in {', '.join(TRACKERS)}, comma-separated; the result stays the same",

@@ -31,6 +31,7 @@ def test_each_row_is_in_the_file_before_the_next_checkpoint(tmp_path: Path) -> N
 
     train_plan(plan, data, tmp_path, checkpoint_every=1e9, on_progress=look)
     assert max(ahead) > EVERY  # otherwise rows and checkpoints could not be told from each other
+    assert max(ahead) <= 40 / 5  # there is a checkpoint every fifth of the training, however long checkpoint_every is
     assert steps(tmp_path) == list(range(EVERY, 41, EVERY))
 
 

@@ -37,7 +37,9 @@ SAMPLE_SEED_COLUMNS = 8
 LEAST_ROWS, MOST_BETWEEN_ROWS = 20, 100
 """Fewest rows in the log of a training of as many steps, and most steps between two rows."""
 CHECKPOINT_ROWS = 4
-"""Rows of the log between two regular checkpoints. Between them, there is one whenever `checkpoint_every` seconds are over."""
+"""Rows of the log between two regular checkpoints, so at most 400 steps and a fifth of the training. Between them, there is one
+whenever `checkpoint_every` seconds are over.
+"""
 
 Judgement = Mapping[str, float | str]
 Assess = Callable[[Any], Judgement]
@@ -87,7 +89,7 @@ def train_plan(
     folder
         Stores log.jsonl, samples/ and checkpoints; an interrupted training resumes from the last one. None stores nothing.
     checkpoint_every
-        Seconds between two checkpoints.
+        Most seconds between two checkpoints. There is also one at least every 400 steps and every fifth of the training.
     assess
         Evaluates a generator; None returns the last generator.
     apart
