@@ -18,6 +18,7 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, check_folder_name, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
+from augury.pipeline.description import plan_facts
 from augury.pipeline.inputs import Callbacks, first_run, same_source
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
@@ -156,7 +157,7 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
     scores = {column: by_name[name] for column, name in SCORED.items() if name in by_name}
     if "KID-lite0" in (other := {s.name: s for s in card.scores if not s.group}) and not main.startswith("lite0"):
         scores["kid_lite0"] = other["KID-lite0"]
-    log, plan = read_lines(session.run / "train" / "log.jsonl"), session.plan()
+    log, plan = read_lines(session.run / "train" / "log.jsonl"), plan_facts(session)
     critic_steps = session.planned().rule.critic_steps
     row = {
         "recipe": name,

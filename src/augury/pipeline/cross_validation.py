@@ -14,6 +14,7 @@ from augury.durations import duration
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.pipeline.description import command, describe
 from augury.pipeline.display import showing
 from augury.pipeline.inputs import Callbacks, first_run, refuse_among_data, same_source
 from augury.pipeline.progress import RunCost
@@ -104,7 +105,7 @@ def cross_validate(
                     chosen = with_steps(chosen, session.settings)
                 trials.append(trial(session))
                 fold_images.append(_fold_images(session, sum(len(each.synthetic) for each in fold_images)))
-        metadata = session.describe()
+        metadata = describe(session)
         metadata["settings"] = chosen.model_dump(mode="json")
         metadata["data"]["counts"] = {f"fold {k}": fold.test.counts.tolist() for k, fold in enumerate(trials, 1)}
         before, look = looks_before(root, metadata)
@@ -235,7 +236,7 @@ def _page(
     return report.Facts(
         title=root.path.resolve().name,
         source=f"{last.source}, in {folds} folds",
-        command=last.command(settings, "--folds", str(folds)),
+        command=command(last, settings, "--folds", str(folds)),
         metadata=metadata,
         verdict=verdict,
         train=last.data,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +19,10 @@ from augury.files import digest, read_json, write_json
 from augury.images import Images, LabelledImages, SyntheticImages
 from augury.metrics import Extractor
 from augury.networks import Classifier, PretrainedPipeline
-from augury.pipeline import domains, stored_identity
-from augury.pipeline.environment import machine, versions
-from augury.pipeline.inputs import SAMPLE, Callbacks, by_split, changes, describe_data, image_files
+from augury.pipeline import domains, stored_networks
+from augury.pipeline.inputs import Callbacks, by_split, image_files
 from augury.pipeline.judge_images import at_judge_size
-from augury.pipeline.run_folder import FORMAT, Run
+from augury.pipeline.run_folder import Run
 from augury.pipeline.stage_inputs import INPUTS
 from augury.randomness import derived_seed
 from augury.settings import ExportSettings, RunSettings, TrainSettings
@@ -275,35 +271,15 @@ class Session:
         They are trained once and then stored in the folder `judges`.
         """
         train, condition = self.generator_images, self.settings.train.condition
-        table, files = cells(train, condition), self.run / "judges"
-        names = [[f"{column}-{member}" for member in range(proof.MEMBERS)] for column in range(1 + len(condition))]
+        files, table = self.run / "judges", cells(train, condition)
         columns = [[name, list(values)] for name, values in table.columns]
-        key = digest(
-            [
-                self.run.key("split" if self.target is None else "classify"),
-                columns,
-                self.settings.seed,
-                self.device.type,
-                self.flips,
-                proof.MEMBERS,
-            ]
-        )
-        if not (files / "done").exists() or read_json(files / "done")["key"] != key:
+        split = self.run.key("split" if self.target is None else "classify")
+        key = digest([split, columns, self.settings.seed, self.device.type, self.flips, proof.MEMBERS])
+        if not stored_networks.current(files, key):
             self.saw("judges", train)
-            classifiers = proof.column_classifiers(
-                train, condition, table, seed=self.settings.seed, device=self.device, flips=self.flips
-            )
-            for name, model in zip(chain(*names), chain(*classifiers), strict=True):
-                checkpoints.save(files / f"{name}.safetensors", model.state_dict(), {})
-            write_json(files / "done", {"key": key})
-        loaded: list[list[Classifier]] = []
-        for column, (_, values) in zip(names, table.columns, strict=True):
-            loaded.append([])
-            for name in column:
-                model = Classifier(self.data.shape[0], len(values))
-                model.load_state_dict(checkpoints.load(files / f"{name}.safetensors")[0])
-                loaded[-1].append(training.placed(model, self.device).eval().requires_grad_(False))
-        return loaded
+        return stored_networks.column_classifiers(
+            files, key, train, condition, table, seed=self.settings.seed, device=self.device, flips=self.flips
+        )
 
     @cached_property
     def identity(self) -> generation.Identity | str:
@@ -316,9 +292,9 @@ class Session:
         if reason:
             return reason
         key = digest([self.run.key("split"), list(condition), self.settings.seed, self.device.type, self.flips])
-        if not stored_identity.current(files, key):
+        if not stored_networks.current(files, key):
             self.saw("identity", train)
-        return stored_identity.identity(
+        return stored_networks.identity(
             files, key, train, condition, seed=self.settings.seed, device=self.device, flips=self.flips
         )
 
@@ -486,66 +462,6 @@ class Session:
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
         return plan
 
-    def resolved(self) -> RunSettings:
-        """The settings with recipe, steps, precision and device as the training plan has them, once training has a plan.
-
-        A new run with these settings repeats this one on another machine too, and without measuring speed.
-        """
-        file, settings = self.run / "train" / "plan.json", self.settings
-        if not file.exists() or "classify" not in self.run.state():
-            return settings
-        stored = read_json(file)
-        if stored["inputs"] != digest(self.inputs("train")):  # the plan of earlier settings
-            return settings
-        plan = stored["plan"]
-        length = {
-            "recipe": plan["recipe"],
-            "steps": plan["steps"] or None,
-            "budget": None,
-            "precision": plan["precision"],
-        }
-        return settings.model_copy(update={"device": plan["device"], "train": settings.train.model_copy(update=length)})
-
-    def amounts(self) -> generation.Amounts:
-        """The number of images to generate for each cell, and the reason."""
-        strategy, validation = self.settings.generate.sampling_strategy, self.splits["validation"]
-        recognised = None
-        if strategy == "auto":
-            correct = proof.probabilities(self.classifier, validation.images).argmax(1) == validation.labels
-            hits = np.bincount(validation.labels[correct], minlength=len(validation.classes)).astype(np.int64)
-            recognised = generation.Recognised(hits, validation.counts)
-        return generation.amounts(self.splits["train"], strategy, self.settings.train.condition, recognised)
-
-    def filter_context(self) -> generation.FilterContext:
-        """The data and models that filters may use. They exclude the test split."""
-        model = self.classifier
-        inputs = metrics.from_network(
-            "classifier's last layer", model, "", self.device, model.last_inputs, dimension=model.last.in_features
-        )
-        judges = self.column_classifiers if self.translates else []
-        names = {rule.name for rule in generation.rules(self.filters)}
-        identity = self.identity if "identity" in names else "no filter asked for it"
-        discriminator, reason = None, "no filter asked for it"
-        if "discriminator" in names:
-            discriminator, reason = training.discriminator(
-                self.run / "train", self.planned(), self.generator_images, self.device
-            )
-        return generation.FilterContext(
-            self.splits["train"],
-            _mean_probabilities(judges[0] if judges else [model]),
-            lambda q, r, k: metrics.nearest(q, r, k),
-            features=self.own_features().extract,
-            validation=self.splits["validation"],
-            last_inputs=inputs.extract,
-            logits=model,
-            discriminator=discriminator,
-            condition=self.settings.train.condition,
-            why_no_discriminator=reason,
-            attribute_probabilities=tuple(map(_mean_probabilities, judges[1:])),
-            identity=(lambda images, *_: np.ones(len(images))) if isinstance(identity, str) else identity.scores,
-            identity_note=identity if isinstance(identity, str) else identity.note(self.changed_columns),
-        )
-
     @property
     def filters(self) -> tuple[str, ...]:
         """The filters of the run: those set, or the default ones of translations."""
@@ -555,57 +471,3 @@ class Session:
     def own_features(self) -> Extractor:
         """The run's classifier as a feature extractor."""
         return metrics.of_classifier(self.classifier, self.device)
-
-    def plan(self) -> dict[str, Any]:
-        """The training plan for the report, with the network and the step of the selected generator."""
-        plan = read_json(self.run / "train" / "plan.json")["plan"]
-        summary = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
-        if not plan["steps"]:  # a pretrained pipeline
-            settings = plan["rule"]["settings"]
-            return {"recipe": plan["recipe"], "device": plan["device"], "steps": 0} | {
-                name: value for name, value in settings.items() if value and name not in ("columns", "values")
-            }
-        contest = {} if self.contest is None else {"kernel_distance_of_candidates": self.contest["distances"]}
-        return summary | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps} | contest
-
-    def command(self, settings: RunSettings | None = None, *more: str) -> str:
-        """The command that reproduces the result, with steps instead of a budget.
-
-        For a fold of a cross-validation, `settings` are those of the whole, and `more` are additional arguments.
-        """
-        settings, plan = settings or self.settings, self.plan()
-        source = [] if self.source == SAMPLE else [self.source]
-        arguments = [
-            "augury",
-            "run",
-            *source,
-            "-o",
-            "again",
-            *more,
-            "--seed",
-            str(settings.seed),
-            "--device",
-            plan["device"],
-        ]
-        arguments += ["--recipe", plan["recipe"], *(["--steps", str(plan["steps"])] if plan["steps"] else [])]
-        arguments += ["--precision", plan["precision"]]
-        return shlex.join(arguments + changes(settings))
-
-    def describe(self) -> dict[str, Any]:
-        """The contents of run.json: format, versions, machine, settings and the data."""
-        used = versions()
-        return {
-            "format": FORMAT,
-            "version": used["augury"],
-            "source": self.source,
-            "settings": self.settings.model_dump(mode="json"),
-            "time": self.time,
-            "versions": used,
-            "machine": {**machine(), "device": self.device.type, "threads": torch.get_num_threads()},
-            "data": describe_data(self.data, self.splits),
-        }
-
-
-def _mean_probabilities(models: Sequence[Classifier]) -> Callable[[Images], Any]:
-    """Return a function from images uint8 [N, C, H, W] to the models' mean class probabilities, float64 [N, K]."""
-    return lambda images: np.mean([proof.probabilities(model, images) for model in models], axis=0)

@@ -25,7 +25,9 @@ from augury.images import LabelledImages
 from augury.pipeline import domains, ranks, scorecard
 from augury.pipeline.cards import CHANGING, background, write_cards
 from augury.pipeline.cost import plan_run
+from augury.pipeline.description import command, describe, plan_facts, resolved
 from augury.pipeline.display import showing
+from augury.pipeline.filter_inputs import amounts, filter_context
 from augury.pipeline.final_classifier import FOLDER, store_classifier, trial_inputs
 from augury.pipeline.inputs import Callbacks, check_unchanged, divided, read, refuse_among_data
 from augury.pipeline.preflight import check_splits, preflight
@@ -155,14 +157,14 @@ def use_pipeline(session: Session, plan: training.Plan) -> None:
 
 def draw(session: Session) -> None:
     """Draw or translate the planned number of images, and filter them."""
-    g, context = session.settings.generate, session.filter_context()
+    g, context = session.settings.generate, filter_context(session)
     session.saw("filters", context.train)
     if session.translates:
         return fill(session, context)
-    amounts = session.amounts()
+    planned = amounts(session)
     synthetic = generation.draw(
         session.synthesizer,
-        amounts.numbers,
+        planned.numbers,
         seed=session.settings.seed,
         surplus=g.surplus,
         truncation=g.truncation,
@@ -177,7 +179,7 @@ def draw(session: Session) -> None:
         targets = generation.soft_labels(synthetic.images, synthetic.labels, ensemble)
         synthetic = replace(synthetic, targets=targets)
     session.store(synthetic)
-    rows = generation.census(synthetic, context.train, amounts.numbers, amounts.why)
+    rows = generation.census(synthetic, context.train, planned.numbers, planned.why)
     summary = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
     write_json(session.run / "generation.json", summary | {"filters": generation.asked(g.filters, context)})
 
@@ -265,7 +267,7 @@ def tell(session: Session) -> None:
     facts = report.Facts(
         title=session.run.path.resolve().name,
         source=session.source,
-        command=session.command(),
+        command=command(session),
         metadata=session.run.metadata,
         verdict=session.run.verdict,
         train=session.splits["train"],
@@ -273,7 +275,7 @@ def tell(session: Session) -> None:
         neighbours=neighbours,
         distances=distances,
         log=read_lines(session.run / "train" / "log.jsonl"),
-        plan=session.plan(),
+        plan=plan_facts(session),
         generation=drawn,
         scores=scores["scores"],
         score_notes=scores.get("notes", ()),
@@ -376,10 +378,10 @@ def advance(session: Session, last: str, seconds: float | None = None, further: 
     for stage in (stage for stage in STAGES.values() if stage.name in needed):
         do(session, stage)
         if stage.name == "split":
-            write_json(session.run / "run.json", session.describe())
+            write_json(session.run / "run.json", describe(session))
             check_splits(session, needed)
         if stage.name in ("split", "train"):
-            write_settings(session.run / "settings.yaml", session.resolved())
+            write_settings(session.run / "settings.yaml", resolved(session))
     if licence != session.settings.data.licence:  # it decides no stage, so none was repeated for it
         write_cards(session)
 
