@@ -29,11 +29,13 @@ from augury.pipeline.session import Session
 from augury.proof.measures import measures, unpacked
 from augury.randomness import rng
 from augury.settings import RunSettings
-from augury.training import placed
-from augury.training.recipes import Recipe
+from augury.training import placed, trains_nothing, translates
+from augury.training.recipes import RECIPES, Recipe
 from augury.verdict import Verdict
 
 RESULTS = Path(__file__).parent / "results"
+FROM_NOISE = [name for name, rule in RECIPES.items() if not translates(rule) and not trains_nothing(rule)]
+"""The recipes that train a generator of images from noise."""
 
 
 def row(

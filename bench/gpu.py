@@ -22,9 +22,9 @@ from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import Plan, choose_device, make_plan, train_plan
 from augury.training.plan import Trainer, set_up
-from augury.training.recipes import RECIPES
 from augury.training.reconstruction import ReconstructionTrainer
 from common import (
+    FROM_NOISE,
     ceiling,
     classifier_features,
     held_out,
@@ -178,7 +178,7 @@ def main() -> None:
         options.batch, options.patience, options.seconds = 4, 0.01, 1.0
     bench = Bench(options)
     for size in sizes:
-        for name in RECIPES:
+        for name in FROM_NOISE:
             bench.compare(name, size)
     for name in ("rpgan", "stylegan"):
         try:

@@ -22,10 +22,9 @@ from augury.cli.console import callbacks
 from augury.files import read_json
 from augury.pipeline.comparison import compare
 from augury.settings import RunSettings
-from augury.training.recipes import RECIPES
 from augury.validation import validated
 from cases import DATA
-from common import row, stored, write
+from common import FROM_NOISE, row, stored, write
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 MEASURES = {
@@ -73,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default="sample", help=f"with commas between: {', '.join(SETS)}")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the files of the other sets")
-    parser.add_argument("--recipes", default=",".join(RECIPES))
+    parser.add_argument("--recipes", default=",".join(FROM_NOISE))
     parser.add_argument("--folder", type=Path, default=Path("runs/quality"))
     parser.add_argument("--lane", action="store_true", help="only train and measure, here; for the processes")
     options = parser.parse_args()
@@ -81,7 +80,8 @@ def main() -> None:
     for name in options.sets.split(","):
         file, size, budget, _ = SETS[name]
         sections = {"data": {"size": size, "near_duplicates": "drop"}} if file else {}
-        settings = validated(RunSettings, {**sections, "train": {"budget": budget}, "score": {"limit": 300}})
+        score = {"limit": 300, "features": "classifier,auto,lite0"}  # the same in every process
+        settings = validated(RunSettings, {**sections, "train": {"budget": budget}, "score": score})
         set_folder = options.folder / name
         if not options.lane:
             in_lanes(list(names), name)

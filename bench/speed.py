@@ -24,7 +24,7 @@ import torch
 
 from augury.training import choose_precision
 from augury.training.recipes import RECIPES
-from common import apart, ceiling, interleaved, operations_a_step, row, seconds_a_step, stored, write
+from common import FROM_NOISE, apart, ceiling, interleaved, operations_a_step, row, seconds_a_step, stored, write
 from sides import SIZES, side
 
 COMPARISONS = {
@@ -131,7 +131,7 @@ def main() -> None:
     print(f"ceiling {top / 1e9:.0f} GFLOP/s", flush=True)
     rows, recipes = [], []
     for size in options.sizes:
-        for name in (name for name in RECIPES if options.only in name):
+        for name in (name for name in FROM_NOISE if options.only in name):
             line, facts = alone(name, size, top, options)
             print(f"  {line['case']}: {line['ratio']:.0%} of the ceiling", flush=True)
             rows.append(line)

@@ -119,7 +119,7 @@ def compare(
                 )
             flattering |= {training.feature_network(rule)} - {""}
     if flattering:  # measure all recipes with features that favour none
-        features = ",".join(["classifier", chosen.score.features, *flattering])
+        features = ",".join(dict.fromkeys(["classifier", *chosen.score.features.split(","), *sorted(flattering)]))
         score = chosen.score.model_copy(update={"features": features})
         each = {name: mine.model_copy(update={"score": score}) for name, mine in each.items()}
     for name, mine in each.items():
