@@ -341,7 +341,13 @@ class ProveSettings(Settings):
         AUTO,
         description="cnn, resnet; a pretrained network: finetune, or finetune:NAME; on features: linear_probe, forest, neighbours, or on other "
         "features linear_probe:FEATURES; a function of your own: package.module:function; auto: the best one on "
-        "validation of cnn and, where EfficientNet-Lite0 is installed, a linear layer on its features and, on a GPU, its fine-tuning",
+        "validation of `candidates`",
+    )
+    candidates: tuple[str, ...] = Field(
+        (),
+        description='classifiers that auto chooses from, such as ["finetune:timm:resnet50", "cnn"]; empty: cnn and, where '
+        "EfficientNet-Lite0 is installed, a linear layer on its features and its fine-tuning; the latter on a GPU, or where --time "
+        "suffices for it",
     )
     judge_size: Judged | tuple[Judged, Judged] | None = Field(
         None,

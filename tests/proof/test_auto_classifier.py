@@ -7,7 +7,7 @@ import torch
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 from augury.networks import lite0_installed
-from augury.proof import Splits, prove
+from augury.proof import Splits, check_trial, prove
 from augury.proof.auto_classifier import FEATURES, FINETUNED, NETWORK, at_size, candidates, choose_classifier
 from augury.settings import ProveSettings, RunSettings
 from tests.helpers.proof_data import both, part, synthetic
@@ -71,6 +71,22 @@ def test_on_a_gpu_fine_tuning_is_a_candidate_too(features: None, monkeypatch: py
     assert candidates(ProveSettings(), shape, gpu, target=False) == (FINETUNED, FEATURES, NETWORK)
     monkeypatch.setattr("augury.proof.auto_classifier.refused_arms", lambda *_: ["cutmix"])
     assert candidates(ProveSettings(arms=("cutmix", "gan")), shape, gpu, target=False) == (FINETUNED, NETWORK)
+
+
+def test_candidates_can_be_named(features: None) -> None:
+    shape, named = (1, 8, 8), ProveSettings(candidates=("resnet", "linear_probe:pixels", NETWORK))
+    assert candidates(named, shape, CPU, target=False) == ("resnet", "linear_probe:pixels", NETWORK)
+    assert candidates(named, shape, CPU, target=True) == (NETWORK,)
+    winner, contests = chosen(named, {"resnet": 0.7, "linear_probe:pixels": 0.9, NETWORK: 0.8})
+    assert winner.record["name"] == "linear_probe:pixels" and len(contests) == 3
+    with pytest.raises(SettingsError, match="there is no classifier 'resnett'"):
+        check_trial(ProveSettings(candidates=("resnett",)), shape, CPU)
+
+
+@needs_lite0
+def test_of_named_candidates_features_are_left_out_where_an_arm_does_not_allow_them(features: None) -> None:
+    named = ProveSettings(arms=("cutmix", "gan"), candidates=("resnet", FEATURES))
+    assert candidates(named, (1, 8, 8), CPU, target=False) == ("resnet",)
 
 
 def test_a_size_of_the_settings_holds_for_every_classifier() -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from augury import generation, networks, proof, training
+from augury.data.decoding.resize import resized
 from augury.durations import with_unit
 from augury.errors import SettingsError
 from augury.files import digest
@@ -22,7 +23,7 @@ from augury.metrics.lite0 import SIDE
 from augury.pipeline.judge_images import judge_size
 from augury.pipeline.progress import RunCost, StageCost, spoken
 from augury.pipeline.session import CLASSIFIER_STEPS, Session
-from augury.settings import ProveSettings, RunSettings
+from augury.settings import AUTO, ProveSettings, RunSettings
 from augury.training.recipes import CANDIDATES, RECIPES, Recipe
 
 PATIENCE = 0.4
@@ -40,6 +41,8 @@ MARGIN = 0.9
 """Share of the given time that is planned; the rest covers the error of the estimate."""
 LEAST_TRAIN, LEAST_PROVE = 100, 30
 """Fewest steps of a generator and of a classifier that a time is divided into."""
+LEAST_FINE_TUNING = 0.02
+"""Seconds of a step of fine-tuning on any machine. It is not measured where even this would take too long."""
 CHECKPOINTS = 3
 """Checkpoints on disk while the next one is written."""
 
@@ -66,12 +69,16 @@ class TooShortError(SettingsError):
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured speed: `plan` of the generator, seconds of its step, bytes of its checkpoint, and seconds of a step by arm."""
+    """Measured speed: `plan` of the generator, seconds of its step, bytes of its checkpoint, and seconds of a step by arm.
+
+    `fine_tuning`: seconds of a step of the slowest candidate of the trial's classifier that fine-tunes a network; 0 for none.
+    """
 
     plan: training.Plan
     train_step: float
     checkpoint: int
     arms: Mapping[str, float]
+    fine_tuning: float = 0.0
 
     @property
     def classifier_step(self) -> float:
@@ -106,10 +113,14 @@ def drawing_share(rule: Recipe) -> float:
 class CostModel:
     """Estimates the cost of the `pending` stages of a run from its data, its settings and its measured speed."""
 
-    def __init__(self, session: Session, pending: Collection[str]) -> None:
+    def __init__(self, session: Session, pending: Collection[str], seconds: float | None = None) -> None:
         self.session, self.pending, self.settings = session, pending, session.settings
         self.arms: tuple[str, ...] = ()
         self.speed = self._measure()
+        self.fine_tunes = bool(self._fine_tuned)
+        if self.fine_tunes or self._may_fine_tune(seconds):
+            names = self._fine_tuned or (proof.FINETUNED,)
+            self.speed = replace(self.speed, fine_tuning=max(map(self._fine_tuning_step, names)))
         data, shares = session.data, self.settings.data
         train_share = 1 - shares.validation - shares.test if data.split is None else float(np.mean(data.split == 0))
         self.train_images = max(1, round(train_share * len(data)))
@@ -131,6 +142,37 @@ class CostModel:
             measured, prove, session.data, device=session.device, flips=session.flips, patience=PATIENCE
         )
         return Speed(plan, step, checkpoint, seconds)
+
+    @property
+    def _fine_tuned(self) -> tuple[str, ...]:
+        """The candidates of the trial's classifier that fine-tune a network."""
+        session, prove = self.session, self.settings.prove
+        if "prove" not in self.pending or prove.classifier != AUTO:
+            return ()
+        names = proof.candidates(prove, session.data.shape, session.device, target=session.target is not None)
+        return tuple(name for name in names if name.startswith("finetune"))
+
+    @property
+    def _default_candidates(self) -> bool:
+        """Whether it is open if fine-tuning is a candidate of the trial's classifier."""
+        return proof.may_fine_tune(self.settings.prove, target=self.session.target is not None)
+
+    def _may_fine_tune(self, seconds: float | None) -> bool:
+        """Whether fine-tuning could fit into a time for the whole run, so that it is worth measuring."""
+        if seconds is None or "prove" not in self.pending or not self._default_candidates:
+            return False
+        return self.trial()[0] * ProveSettings().steps * LEAST_FINE_TUNING < TRIAL_SHARE * seconds
+
+    def _fine_tuning_step(self, name: str) -> float:
+        """Seconds of a step of a network that is fine-tuned, on images of the size that it sees."""
+        session, prove = self.session, self.settings.prove.model_copy(update={"classifier": name})
+        few = session.data.take(np.arange(min(len(session.data), prove.batch)))
+        size = judge_size(session.data, prove)
+        if size is not None:
+            few = replace(few, images=resized(np.asarray(few.images), size, self.settings.data.fit))
+        return proof.measure_steps(
+            ("classical",), prove, few, device=session.device, flips=session.flips, patience=PATIENCE
+        )["classical"]
 
     def _new_images(self, train_share: float) -> int:
         """About how many images the generator adds."""
@@ -156,7 +198,8 @@ class CostModel:
             layers * proof.relative_cost(proof.ARMS[name]) if proof.ARMS[name].network else self.speed.arms[name]
             for name in self.arms
         ]
-        return number, number * float(np.mean(each))
+        slowest = max(float(np.mean(each)), self.speed.fine_tuning * self.fine_tunes)
+        return number, number * slowest
 
     def features_of_trial(self) -> float:
         """Seconds to extract the pretrained features of a trial that may be on features, at most; 0 if it is on images."""
@@ -177,7 +220,8 @@ class CostModel:
     def _one_step(self) -> float:
         """Seconds of a step of the slowest arm's classifier, trained alone; it is not known yet which arm that will be."""
         alone = min(self.settings.prove.seeds, torch.get_num_threads()) if self.session.device.type == "cpu" else 1
-        return alone * max([self.speed.arms.get(name, 0.0) for name in self.arms], default=self.speed.classifier_step)
+        step = max([self.speed.arms.get(name, 0.0) for name in self.arms], default=self.speed.classifier_step)
+        return alone * max(step, self.speed.fine_tuning * self.fine_tunes)
 
     def cost(self, train_steps: int, prove_steps: int) -> RunCost:
         """The cost with these steps of the generator and of each classifier of the trial."""
@@ -258,10 +302,16 @@ class CostModel:
         """(steps of the generator, steps of each classifier of the trial) that fit into a time for the whole run.
 
         Of the time that the other stages leave, the trial gets TRIAL_SHARE, but no more than its default number of steps needs.
-        The generator gets the rest. A stage that is done keeps its steps.
+        The generator gets the rest. A stage that is done keeps its steps. Fine-tuning is a candidate of the trial's classifier
+        (`fine_tunes`) if the share suffices for its default number of steps, unless the settings name the candidates.
 
         Raises TooShortError when the time does not suffice for LEAST_TRAIN and LEAST_PROVE steps.
         """
+        if self.speed.fine_tuning and self._default_candidates:
+            self.fine_tunes = True
+            fixed, steps = self.cost(0, 0).seconds, ProveSettings().steps
+            trial = self.cost(0, steps).seconds - fixed
+            self.fine_tunes = trial <= TRIAL_SHARE * (MARGIN * seconds - fixed)
         trains, proves = "train" in self.pending and self.speed.plan.steps > 0, "prove" in self.pending
         fixed = self.cost(0, 0).seconds
         per_train = self.cost(1, 0).seconds - fixed
@@ -310,12 +360,18 @@ def plan_run(
     names = pending()
     if not names or (session.callbacks.plan is None and (seconds is None or stored)):
         return
-    model = CostModel(session, names)
+    model = CostModel(session, names, seconds if not stored else None)
     steps_planned = model.speed.plan.steps, session.settings.prove.steps
     if seconds is not None and not stored:
         train_steps, prove_steps = model.divided(seconds)
         seconds_of_training = round(train_steps * model.speed.train_step, 1)
-        steps = {"train_steps": train_steps, "prove_steps": prove_steps, "train_seconds": seconds_of_training}
+        steps: dict[str, Any] = {
+            "train_steps": train_steps,
+            "prove_steps": prove_steps,
+            "train_seconds": seconds_of_training,
+        }
+        if model.speed.fine_tuning and not session.settings.prove.candidates:
+            steps["candidates"] = [name for name in proof.PRETRAINED if model.fine_tunes or name != proof.FINETUNED]
         session.time = {"seconds": seconds, "inputs": _decides(session, proves), **steps}
         session.settings = _with_steps(session.settings, steps)
         steps_planned = train_steps, prove_steps
@@ -325,12 +381,14 @@ def plan_run(
 
 
 def _with_steps(settings: RunSettings, record: Mapping[str, Any]) -> RunSettings:
-    """The settings with the steps that fit into a time."""
+    """The settings with the steps and the candidates of the trial's classifier that fit into a time."""
     length = {"steps": record["train_steps"] or None, "budget": None}
     if settings.train.contested and "train_seconds" in record:  # the recipe is open, and so is its number of steps
         length = {"steps": None, "budget": record["train_seconds"]}
     train = settings.train.model_copy(update=length)
     prove = settings.prove.model_copy(update={"steps": record["prove_steps"]})
+    if "candidates" in record:
+        prove = prove.model_copy(update={"candidates": tuple(record["candidates"])})
     return settings.model_copy(update={"train": train, "prove": prove})
 
 
@@ -339,5 +397,6 @@ def _decides(session: Session, proves: bool) -> str:
     settings = session.settings.model_dump(mode="json")
     for name in ("steps", "budget", "checkpoint_every", "track"):
         del settings["train"][name]
-    del settings["prove"]["steps"]
+    for name in ("steps", "candidates"):
+        del settings["prove"][name]
     return digest([session.data.fingerprint, session.device.type, settings, proves])

@@ -134,9 +134,9 @@ class _OnePlan:
 
 
 def with_steps(settings: RunSettings, timed: RunSettings) -> RunSettings:
-    """The settings with the steps that fit into a time, as a run has them."""
+    """The settings with the steps and the classifiers that fit into a time, as a run has them."""
     train = settings.train.model_copy(update={"steps": timed.train.steps, "budget": timed.train.budget})
-    prove = settings.prove.model_copy(update={"steps": timed.prove.steps})
+    prove = settings.prove.model_copy(update={"steps": timed.prove.steps, "candidates": timed.prove.candidates})
     return settings.model_copy(update={"train": train, "prove": prove})
 
 

@@ -25,7 +25,9 @@ def judge_size(data: LabelledImages, settings: ProveSettings) -> tuple[int, int]
     if (size := settings.judge_size) is not None:
         height, width = (size, size) if isinstance(size, int) else size
         return None if (height, width) == data.shape[1:] else (height, width)
-    pretrained = lite0_installed() if settings.classifier == AUTO else proof.is_pretrained(settings.classifier)
+    pretrained = any(map(proof.is_pretrained, settings.candidates or (settings.classifier,)))
+    if settings.classifier == AUTO and not settings.candidates:
+        pretrained = lite0_installed()
     sizes: dict[str, int] = data.notes.get("original_sizes", {})
     if not pretrained or not sizes:
         return None

@@ -59,7 +59,7 @@ def load_cache(
     generator is a further chance of a false positive.
     """
     lasting = prove.model_dump(exclude=LASTING)
-    seen = [code] if (code := proof.code_of(prove.classifier)) else []
+    seen = [code for name in (prove.classifier, *prove.candidates) if (code := proof.code_of(name))]
     inputs, tested = (
         digest([*run_inputs, lasting, proof.MEASURED, *seen]),
         digest(proof.image_hashes(test.images).tolist()),

@@ -2,7 +2,7 @@
 
 from augury.proof.adaptation import ADAPTATIONS, adapted
 from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
-from augury.proof.auto_classifier import Splits, is_pretrained
+from augury.proof.auto_classifier import FINETUNED, PRETRAINED, Splits, candidates, is_pretrained, may_fine_tune
 from augury.proof.cells import RARE, Holes
 from augury.proof.checks import check_trial
 from augury.proof.class_mix import class_mix
@@ -31,11 +31,13 @@ __all__ = [
     "ARMS",
     "CLASSIFIERS",
     "DIMENSION",
+    "FINETUNED",
     "IDENTITY_STEPS",
     "LAYERS",
     "MEASURED",
     "MEMBERS",
     "OWN",
+    "PRETRAINED",
     "RARE",
     "START_UNKNOWN",
     "UNLABELLED",
@@ -54,6 +56,7 @@ __all__ = [
     "Verdict",
     "adapted",
     "arm_of",
+    "candidates",
     "check_trial",
     "class_mix",
     "code_of",
@@ -72,6 +75,7 @@ __all__ = [
     "kept_classes",
     "like_held",
     "limit_for",
+    "may_fine_tune",
     "measure_steps",
     "measures",
     "number_of_trainings",

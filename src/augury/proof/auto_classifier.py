@@ -20,9 +20,8 @@ from augury.randomness import derived_seed
 from augury.settings import AUTO, ProveSettings
 
 NETWORK, FEATURES, FINETUNED = "cnn", "linear_probe:lite0", "finetune:lite0"
-"""What "auto" chooses between; fine-tuning only on a GPU, as it takes minutes a training on a CPU."""
-CONTEST_ARMS = {NETWORK: "classical", FEATURES: "balanced", FINETUNED: "classical"}
-"""How each is trained for the choice. Augmented copies cost time on features and gain little."""
+PRETRAINED = (FINETUNED, FEATURES, NETWORK)
+"""What "auto" chooses between where lite0 is installed; on a CPU without fine-tuning, which takes minutes a training there."""
 CONTEST_SEEDS = 2
 """Trainings of each for the choice. Their seeds come from a stream of their own."""
 
@@ -111,9 +110,7 @@ def choose_classifier(
         return Choice(learners[names[0]], shown[names[0]], _record(names[0], shown[names[0]], why))
     seeds = [derived_seed(seed, "classifier of the trial", i) for i in range(CONTEST_SEEDS)]
     accuracy = {
-        name: float(
-            np.mean([primary(m) for m in contest(name, learners[name], shown[name], CONTEST_ARMS[name], seeds)])
-        )
+        name: float(np.mean([primary(m) for m in contest(name, learners[name], shown[name], contest_arm(name), seeds)]))
         for name in names
     }
     best = max(names, key=accuracy.__getitem__)
@@ -127,17 +124,31 @@ def _record(name: str, splits: Splits, why: str, validation: dict[str, float] | 
 def candidates(
     settings: ProveSettings, shape: tuple[int, int, int], device: torch.device, *, target: bool
 ) -> tuple[str, ...]:
-    """The classifiers that "auto" chooses from, the simplest last.
+    """The classifiers that "auto" chooses from, by default the simplest last.
 
-    Pretrained ones are left out where the lite0 package is not installed, and in a trial with a target domain, whose arms
-    adapt a network. Features are left out too where the settings name an arm that they do not allow, and fine-tuning on a
-    CPU.
+    By default, pretrained ones are left out where the lite0 package is not installed, and fine-tuning on a CPU. In a trial with a
+    target domain, whose arms adapt a network, the small network is the only one. Classifiers on features are left out where the
+    settings name an arm that they do not allow.
     """
-    if target or not lite0_installed():
+    if target:
         return (NETWORK,)
-    finetuned = () if device.type == "cpu" else (FINETUNED,)
-    on_features = () if refused_arms(settings, shape, device) else (FEATURES,)
-    return (*finetuned, *on_features, NETWORK)
+    names = settings.candidates
+    if not names:
+        names = PRETRAINED if lite0_installed() else (NETWORK,)
+        names = tuple(name for name in names if device.type != "cpu" or name != FINETUNED)
+    if any(map(features_of, names)) and refused_arms(settings, shape, device):
+        names = tuple(name for name in names if not features_of(name))
+    return names or (NETWORK,)
+
+
+def may_fine_tune(settings: ProveSettings, *, target: bool) -> bool:
+    """Whether fine-tuning is one of the default candidates, or would be if there were time for it."""
+    return settings.classifier == AUTO and not settings.candidates and not target and lite0_installed()
+
+
+def contest_arm(name: str) -> str:
+    """How a candidate is trained for the choice. Augmented copies cost time on features and gain little."""
+    return "balanced" if features_of(name) else "classical"
 
 
 def refused_arms(settings: ProveSettings, shape: tuple[int, int, int], device: torch.device) -> list[str]:

@@ -17,7 +17,7 @@ from augury.proof.learners import Learner, Network, learner
 from augury.proof.on_features import OnFeatures
 from augury.proof.smote import smote_installed
 from augury.proof.train_config import TrainConfig
-from augury.settings import ProveSettings
+from augury.settings import AUTO, ProveSettings
 
 
 def check_trial(
@@ -62,6 +62,8 @@ def check_trial(
         raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: all, usual, {', '.join(ARMS)}")
     check_settings(settings.model_copy(update={"arms": tuple(names)}))
     usual = learner(presumed(settings), shape, device)
+    for name in settings.candidates if settings.classifier == AUTO else ():
+        learner(name, shape, device)
     for name in set(settings.arms) & set(ARMS):
         refuse_arm(name, obstacle(ARMS[name], sources, without_layers, usual, without_holes, target))
 

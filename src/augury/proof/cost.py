@@ -13,9 +13,9 @@ from augury.augment import policy
 from augury.images import LabelledImages
 from augury.proof.adaptation import steps_of
 from augury.proof.arms import ARMS, AUGMENTATIONS, CHOSEN, Arm, augmentations, usual_arms
-from augury.proof.auto_classifier import FEATURES, candidates, is_pretrained, presumed
+from augury.proof.auto_classifier import candidates, is_pretrained, presumed
 from augury.proof.checks import obstacle
-from augury.proof.learners import Network, learner, lite0_side
+from augury.proof.learners import Network, features_of, learner, lite0_side
 from augury.proof.sequential import looks
 from augury.proof.train_config import TrainConfig
 from augury.proof.views import VIEWS
@@ -117,7 +117,7 @@ def feature_images(
     (images, side). No images for a classifier on images.
     """
     if settings.classifier == AUTO:
-        on_features = FEATURES in candidates(settings, shape, device, target=target)
+        on_features = any(map(features_of, candidates(settings, shape, device, target=target)))
     else:
         on_features = is_pretrained(settings.classifier)
     if not on_features:
