@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from augury.errors import SettingsError
-from augury.generation import FILTERS, FilterContext, asked, rules
+from augury.generation import FILTERS, FilterContext, described, rules
 from augury.generation.filters import apply
 from augury.metrics import nearest
 from tests.helpers.generation_data import candidates, halves, known, make, placed
@@ -89,7 +89,7 @@ def test_no_filter_looks_at_more_than_it_says(name: str) -> None:
         apply((name,), images, minimal)
     except SettingsError as error:
         assert "leave it out" in str(error)
-    assert asked((name,), known(make()))[name].startswith(FILTERS[name].asks)
+    assert described((name,), known(make()))[name].startswith(FILTERS[name].meaning)
 
 
 def test_an_image_counts_for_the_first_filter_that_rejects_it() -> None:

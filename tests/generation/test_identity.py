@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from augury.errors import SettingsError
-from augury.generation import FILTERS, Identity, asked, filters_for_translations, group_folds, why_no_identity
+from augury.generation import FILTERS, Identity, described, filters_for_translations, group_folds, why_no_identity
 from augury.generation.filters import FOR_TRANSLATIONS, apply
 from augury.generation.identity import FALSE_REJECTIONS, LEAST_PROBES, TOLERATED, p_values, played
 from augury.images import Attribute, LabelledImages
@@ -120,7 +120,7 @@ def test_another_groups_image_is_rejected_and_one_of_the_own_group_is_not() -> N
     context = known(train, identity=score.scores, identity_note=score.note([1]))
     images = replace(candidates(train.images[swapped_rows], target[:, 0]), conditions=target, sources=sources)
     assert apply(("identity",), images, context)[1] == ["identity"] * len(sources)
-    assert "changes of 'hat' are judged: the AUC" in asked(("identity",), context)["identity"]
+    assert "changes of 'hat' are judged: the AUC" in described(("identity",), context)["identity"]
 
 
 def test_a_real_image_is_rejected_about_as_often_as_the_limit_says() -> None:

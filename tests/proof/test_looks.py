@@ -45,7 +45,7 @@ def cache_of(folder: Path, steps: int, test: LabelledImages = TEST, **options: A
 
 def finished(folder: Path, trial: TrialCache, marked: Verdict) -> Verdict:
     trial.results["test/none/0"] = {"ece": 0.5}
-    trial.keep(1, 1, "test/none/0")
+    trial.store(1, 1, "test/none/0")
     previous = trial.with_earlier_look(marked)
     write_json(folder / "verdict.json", previous.as_dict())
     return previous
@@ -61,7 +61,7 @@ def test_trials_of_other_settings_on_the_same_test_part_are_looks(tmp_path: Path
     assert other.results == {} and other.before is None and other.look == (7, first.outcome)
     assert f"an earlier interim look at 7 seeds (outcome '{first.outcome}')" in other.with_earlier_look(first).sentence
     other.results["test/none/0"] = {"ece": 0.5}
-    other.keep(1, 2, "test/none/0")  # killed here: verdict.json is still the first one
+    other.store(1, 2, "test/none/0")  # killed here: verdict.json is still the first one
 
     resumed = cache_of(tmp_path, 6)
     assert resumed.results and resumed.before is None and resumed.look == (7, first.outcome)

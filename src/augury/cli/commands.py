@@ -272,7 +272,7 @@ def way(
             return
         run = work(path, output, until, quiet, extra, sections, top, config, limit, quick)
         if until == "report":
-            console.tell(run, as_json)
+            console.print_result(run, as_json)
         else:
             synthesizer_path = str(run / "synthesizer")
             facts = {"run": str(run.path), "synthesizer": synthesizer_path, **console.skipped(run)}
@@ -373,7 +373,7 @@ def report(
         from augury.pipeline.stages import rewrite_report
 
         rewrite_report(source, console.callbacks(quiet))
-    console.tell(run, as_json)
+    console.print_result(run, as_json)
 
 
 @command(epilog="Example: augury doctor --json")

@@ -39,7 +39,7 @@ def skipped(run: Run) -> dict[str, Any]:
     return {name: notes.get(note, {}) for name, note in SKIPPED.items()}
 
 
-def tell(run: Run, as_json: bool) -> None:
+def print_result(run: Run, as_json: bool) -> None:
     """Print a finished run: verdict, arms, and the paths of the data set and the report."""
     from augury import sentences
     from augury.exports import dataset_path

@@ -140,7 +140,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(card))
         return
-    tell(card)
+    print_scores(card)
     if output is not None:
         typer.echo(f"\nwritten to {output}")
 
@@ -233,7 +233,7 @@ def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def tell(card: dict[str, Any]) -> None:
+def print_scores(card: dict[str, Any]) -> None:
     """Print a table for each kind of features: all images together, then by class; notes on scores below it."""
     from augury.metrics import ScoreCard
 

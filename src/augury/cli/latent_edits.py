@@ -106,7 +106,7 @@ def directions(
         facts = {"folder": str(folder), "space": stored.space, "directions": stored.rows(), "skipped": stored.skipped}
         typer.echo(json.dumps(facts | ({"file": str(output)} if output else {}), ensure_ascii=False))
         return
-    tell(stored)
+    print_directions(stored)
     typer.echo(f"\nstored in {folder}" + (f", drawn in {output}" if output else ""))
 
 
@@ -258,7 +258,7 @@ def smoothness(
     typer.echo(f"{score.n:,} paths, {score.settings}; features {score.features}")
 
 
-def tell(stored: Directions) -> None:
+def print_directions(stored: Directions) -> None:
     """Print a table of directions, and why others could not be stored."""
     spaces = {"w": "w", "code": "the code of the autoencoder", "z": "the noise z"}
     typer.echo(f"{len(stored)} directions of {spaces[stored.space]}; a step is one standard deviation\n")

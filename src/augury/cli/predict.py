@@ -70,10 +70,10 @@ def predict(
         table = {"table": str(output)} if output else {"predictions": predictions.rows()}
         typer.echo(json.dumps(predictions.summary() | table, ensure_ascii=False))
         return
-    tell(predictor, predictions, output)
+    print_summary(predictor, predictions, output)
 
 
-def tell(predictor: Predictor, predictions: Predictions, output: Path | None) -> None:
+def print_summary(predictor: Predictor, predictions: Predictions, output: Path | None) -> None:
     """Print a summary: images per class, how many are unlike the training images, skipped files, and the accuracy if known."""
     card, n = predictor.card, len(predictions)
     value, low, high = card.test["balanced_accuracy"]

@@ -69,7 +69,7 @@ def prove(
                 f"{external[0]} needs --with SYNTHETIC; a run has its own folder, seed and data settings"
             )
         sections = {"prove": classifiers(classifier, judge_size)}
-        console.tell(again(source, "report", quiet, extra, device, sections, config), as_json)
+        console.print_result(again(source, "report", quiet, extra, device, sections, config), as_json)
         return
     from augury import report
     from augury.pipeline.external_trial import judge

@@ -13,7 +13,7 @@ from augury.generation.draw import draw
 from augury.generation.editing import edit
 from augury.generation.examples import Example, examples, tallied
 from augury.generation.filter_context import Candidates, FilterContext
-from augury.generation.filters import FILTERS, TRANSLATIONS_ONLY, Filter, asked, filters_for_translations, rules
+from augury.generation.filters import FILTERS, TRANSLATIONS_ONLY, Filter, described, filters_for_translations, rules
 from augury.generation.folder import census, load, recounted, save
 from augury.generation.identity import FOLDS, Identity, Recognition, group_folds, why_no_identity
 from augury.generation.labels import pseudo_labels, soft_labels
@@ -43,13 +43,13 @@ __all__ = [
     "Recognition",
     "TranslationPlan",
     "amounts",
-    "asked",
     "between",
     "boundary",
     "census",
     "decide",
     "decision",
     "decisions",
+    "described",
     "draw",
     "edit",
     "examples",

@@ -28,7 +28,7 @@ class Filter:
     ----------
     score
         (candidates, context) -> float64 [N].
-    asks
+    meaning
         States in words what is kept.
     above, below
         Images with a score of at least `above` and at most `below` are kept. `above` may depend on the context.
@@ -41,7 +41,7 @@ class Filter:
     """
 
     score: Callable[[Candidates, FilterContext], Floats]
-    asks: str
+    meaning: str
     above: float | Callable[[FilterContext], float] | None = None
     below: float | None = None
     among: bool = False
@@ -189,7 +189,7 @@ def _rule(text: str) -> Rule:
     return Rule(name, above=value) if match[2] == ">" else Rule(name, below=value)
 
 
-def asked(names: Sequence[str], context: FilterContext | None) -> dict[str, str]:
+def described(names: Sequence[str], context: FilterContext | None) -> dict[str, str]:
     """Describe filters for people.
 
     Parameters
@@ -208,7 +208,7 @@ def asked(names: Sequence[str], context: FilterContext | None) -> dict[str, str]
         least, most = rule.limit(context) if context is not None else (None, None)
         words = [f"{sign} {value:.3g}" for sign, value in (("at least", least), ("at most", most)) if value is not None]
         sentences[rule.name] = "; ".join(
-            [*([sentences[rule.name]] if rule.name in sentences else [rule.filter.asks]), *words]
+            [*([sentences[rule.name]] if rule.name in sentences else [rule.filter.meaning]), *words]
         )
     for name in sentences:
         note = FILTERS[name].note

@@ -18,7 +18,7 @@ ROWS = 1024
 
 def checked(features: Features, least: int) -> Floats:
     """`features` [N, D] as float64; raises ScoreError unless 2-D, finite, and N at least `least`."""
-    look(features, least)
+    check_rows(features, least)
     return np.asarray(features, np.float64)
 
 
@@ -28,7 +28,7 @@ def checked_pair(x: Features, y: Features, least: int) -> tuple[Floats, Floats]:
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
 
 
-def look(features: Features, least: int) -> None:
+def check_rows(features: Features, least: int) -> None:
     """Raises ScoreError unless `features` are [N, D], finite, and N at least `least`; copies 1024 rows at most."""
     if features.ndim != 2 or features.shape[1] == 0:
         raise ScoreError(f"features must be [N, D] D ≥ 1, but are {list(features.shape)}; give one row an image")
@@ -47,8 +47,8 @@ def look(features: Features, least: int) -> None:
 
 def look_pair(x: Features, y: Features, least: int) -> None:
     """Apply `look` to both; raises ScoreError also when their D differ."""
-    look(x, least)
-    look(y, least)
+    check_rows(x, least)
+    check_rows(y, least)
     if x.shape[1] != y.shape[1]:
         raise ScoreError(
             f"the two sides have {x.shape[1]} and {y.shape[1]} features an image; extract both with the same extractor"

@@ -83,7 +83,7 @@ def pixels(shape: tuple[int, int, int]) -> Extractor:
     c, h, w = shape
 
     def extract(images: Images) -> Features:
-        look(images)
+        check_images(images)
         if images.shape[1:] != shape:
             raise ScoreError(
                 f"images of {list(images.shape[1:])} cannot be set pixel by pixel against {list(shape)}; "
@@ -180,7 +180,7 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def look(images: Images) -> None:
+def check_images(images: Images) -> None:
     """Raises ScoreError unless `images` are uint8 [N, C, H, W]."""
     if images.ndim != 4 or images.dtype != np.uint8:
         raise ScoreError(
@@ -202,7 +202,7 @@ def batched(
 
     `large` states that the network has inputs of 224 px or more.
     """
-    look(images)
+    check_images(images)
     out = np.empty((len(images), dimension), np.float32)
     few = LARGE if large and torch.device(device).type == "cpu" else BATCH
     with torch.inference_mode():

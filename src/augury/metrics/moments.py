@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 from scipy.linalg import blas
 
-from augury.metrics.check import Features, Floats, look
+from augury.metrics.check import Features, Floats, check_rows
 
 ROWS = 2048
 """Rows converted to float64 at a time: 8 · 2048 · D bytes, 34 MB at D = 2048. The scatter takes 8 · D² bytes, as much."""
@@ -66,7 +66,7 @@ def moments(features: Features) -> Moments:
     ScoreError
         When empty or not finite.
     """
-    look(features, least=1)
+    check_rows(features, least=1)
     n, d = features.shape
     mean = features.mean(0, dtype=np.float64)
     half = np.zeros((d, d), order="F")  # the upper triangle

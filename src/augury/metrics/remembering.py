@@ -11,7 +11,7 @@ import numpy as np
 
 from augury.files import atomic_path
 from augury.images import Images
-from augury.metrics.features import Extractor, Features, Progress, look
+from augury.metrics.features import Extractor, Features, Progress, check_images
 
 PIECE = 256
 """Images between two writes: the most that are lost when the process is killed."""
@@ -47,7 +47,7 @@ def remembered(extractor: Extractor, folder: Path, progress: Progress | None = N
     read: set[Path] = set()
 
     def extract(images: Images) -> Features:
-        look(images)
+        check_images(images)
         names = [_name(image) for image in images]
         for file in sorted(directory.glob("*.names")):
             if file not in read:

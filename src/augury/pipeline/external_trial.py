@@ -131,7 +131,7 @@ def judge(
             external=True,
             names=loaded.names,
             results=cache.results,
-            on_result=cache.keep,
+            on_result=cache.store,
             on_note=callbacks.note,
         )
         verdict = cache.with_earlier_look(verdict)

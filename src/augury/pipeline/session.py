@@ -276,7 +276,7 @@ class Session:
         split = self.run.key("split" if self.target is None else "classify")
         key = digest([split, columns, self.settings.seed, self.device.type, self.flips, proof.MEMBERS])
         if not stored_networks.current(files, key):
-            self.saw("judges", train)
+            self.record_seen("judges", train)
         return stored_networks.column_classifiers(
             files, key, train, condition, table, seed=self.settings.seed, device=self.device, flips=self.flips
         )
@@ -293,7 +293,7 @@ class Session:
             return reason
         key = digest([self.run.key("split"), list(condition), self.settings.seed, self.device.type, self.flips])
         if not stored_networks.current(files, key):
-            self.saw("identity", train)
+            self.record_seen("identity", train)
         return stored_networks.identity(
             files, key, train, condition, seed=self.settings.seed, device=self.device, flips=self.flips
         )
@@ -412,7 +412,7 @@ class Session:
         model: Classifier = proof.fit(self.splits["train"], config, seed=seed, device=self.device)
         return model
 
-    def saw(self, component: str, images: LabelledImages, start_from: str | None = None) -> None:
+    def record_seen(self, component: str, images: LabelledImages, start_from: str | None = None) -> None:
         """Record which images `component` (generator, filter, …) has seen. The trial checks that no test image is among them.
 
         The record contains `images` and the validation split, which selects the model. With `start_from` it also contains

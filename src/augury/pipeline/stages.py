@@ -37,7 +37,7 @@ from augury.pipeline.run_settings import run_settings
 from augury.pipeline.session import Session
 from augury.pipeline.settings_file import write_settings
 from augury.pipeline.tracking import track
-from augury.pipeline.translations import fill
+from augury.pipeline.translations import fill_cells
 from augury.pipeline.trial_cache import load_cache
 from augury.prediction import CARD
 from augury.randomness import derived_seed
@@ -78,7 +78,7 @@ def divide(session: Session) -> None:
 
 def fit(session: Session) -> None:
     """Train the classifier that filters and monitors: balanced, with classical augmentation and without synthetic images."""
-    session.saw("classifier", session.splits["train"])
+    session.record_seen("classifier", session.splits["train"])
     checkpoints.save(session.run / "classifier.safetensors", session.fitted(0).state_dict(), {})
     session.forget("classifier")
     if session.target is not None:
@@ -114,7 +114,7 @@ def train(session: Session) -> None:
     generator_images = session.generator_images
     if training.trains_nothing(plan.rule):
         return use_pipeline(session, plan)
-    session.saw("generator", generator_images, s.train.start_from)
+    session.record_seen("generator", generator_images, s.train.start_from)
     if s.train.unlabelled:
         images, used, left_out = len(session.unlabelled), len(session.beside), session.left_out
         summary = {"folder": s.train.unlabelled, "images": images, "used": used, "left_out": left_out}
@@ -146,7 +146,7 @@ def use_pipeline(session: Session, plan: training.Plan) -> None:
     """Draw one image with the pretrained pipeline as a check, and record what it is."""
     settings = plan.rule.settings
     remove(session.run / "drawn")
-    session.saw("generator", session.generator_images, settings["pipeline"])
+    session.record_seen("generator", session.generator_images, settings["pipeline"])
     session.callbacks.note(
         f"Nothing is trained: {settings['class_name']} of {settings['pipeline']} (digest {settings['digest']}) draws the images. "
         f"{sentences.PRETRAINED}"
@@ -158,9 +158,9 @@ def use_pipeline(session: Session, plan: training.Plan) -> None:
 def draw(session: Session) -> None:
     """Draw or translate the planned number of images, and filter them."""
     g, context = session.settings.generate, filter_context(session)
-    session.saw("filters", context.train)
+    session.record_seen("filters", context.train)
     if session.translates:
-        return fill(session, context)
+        return fill_cells(session, context)
     planned = amounts(session)
     synthetic = generation.draw(
         session.synthesizer,
@@ -181,7 +181,7 @@ def draw(session: Session) -> None:
     session.store(synthetic)
     rows = generation.census(synthetic, context.train, planned.numbers, planned.why)
     summary = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
-    write_json(session.run / "generation.json", summary | {"filters": generation.asked(g.filters, context)})
+    write_json(session.run / "generation.json", summary | {"filters": generation.described(g.filters, context)})
 
 
 def score(session: Session) -> None:
@@ -222,7 +222,7 @@ def prove(session: Session) -> None:
     images = trial_inputs(session)
     world = ranks.call("prove", session, results=cache.results)
     verdict = proof.prove(
-        **images, results=cache.results, world=world, on_result=cache.keep, on_note=session.callbacks.note
+        **images, results=cache.results, world=world, on_result=cache.store, on_note=session.callbacks.note
     )
     write_json(session.run / "verdict.json", cache.with_earlier_look(verdict).as_dict())
 
@@ -258,7 +258,7 @@ def write_data_set(session: Session, path: Path, settings: ExportSettings, *, fo
         session.callbacks.note(done["note"])
 
 
-def tell(session: Session) -> None:
+def write_report(session: Session) -> None:
     """Write the report."""
     neighbours, distances = scorecard.closest(session.synthetic, session.splits["train"])
     scores = session.run.read("scores")
@@ -319,7 +319,7 @@ STAGES = {
         Stage("prove", ("generate",), prove, "verdict.json"),
         Stage("classifier", ("prove",), store_classifier, "classifier/README.md"),
         Stage("export", ("generate",), export, ""),
-        Stage("report", ("score", "prove", "classifier", "export"), tell, "report.html"),
+        Stage("report", ("score", "prove", "classifier", "export"), write_report, "report.html"),
     )
 }
 """All stages, in order."""
@@ -340,7 +340,7 @@ def pending(session: Session, needed: set[str]) -> list[str]:
     return names
 
 
-def do(session: Session, stage: Stage) -> None:
+def run_stage(session: Session, stage: Stage) -> None:
     """Run one stage unless it is done."""
     cached = done(session, stage)
     session.callbacks.begin(stage.name, cached)
@@ -376,7 +376,7 @@ def advance(session: Session, last: str, seconds: float | None = None, further: 
     licence = session.run.settings.get("data", {}).get("licence")
     plan_run(session, "prove" in needed, lambda: pending(session, needed), seconds, further, needed)
     for stage in (stage for stage in STAGES.values() if stage.name in needed):
-        do(session, stage)
+        run_stage(session, stage)
         if stage.name == "split":
             write_json(session.run / "run.json", describe(session))
             check_splits(session, needed)
@@ -396,7 +396,7 @@ def rewrite_report(folder: Path, callbacks: Callbacks) -> None:
         if not set(names) <= {"export", "report"}:
             _ = session.run.report  # raises with the command that continues the run
         for name in names:
-            do(session, STAGES[name])
+            run_stage(session, STAGES[name])
 
 
 def run(

@@ -13,7 +13,7 @@ from augury.pipeline import domains
 from augury.pipeline.session import Session
 
 
-def fill(session: Session, context: generation.FilterContext) -> None:
+def fill_cells(session: Session, context: generation.FilterContext) -> None:
     """Translate train images into the empty and rare cells."""
     g, train = session.settings.generate, session.splits["train"]
     plan = planned(session, train)
@@ -49,7 +49,7 @@ def fill(session: Session, context: generation.FilterContext) -> None:
         facts["kept_classes"] = kept_classes.as_dict()
     if judges_identity and not isinstance(session.identity, str):
         facts["identity"] = [session.identity.recognitions[column].as_dict() for column in session.changed_columns]
-    write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, context)})
+    write_json(session.run / "generation.json", facts | {"filters": generation.described(filters, context)})
 
 
 def planned(session: Session, train: LabelledImages) -> generation.TranslationPlan:

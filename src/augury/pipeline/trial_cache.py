@@ -26,12 +26,12 @@ LASTING = {"seeds", "max_seeds", "margin", "max_class_loss", "arms", "ratios", "
 class TrialCache:
     """Stored results of a trial.
 
-    `results` are those of the trainings so far. Call `keep` after each further training. `before` is the earlier verdict on
+    `results` are those of the trainings so far. Call `store` after each further training. `before` is the earlier verdict on
     these results. `look` is the first interim look of a trial with other settings at the same test split.
     """
 
     results: dict[str, Any]
-    keep: Callable[[int, int, str], None]
+    store: Callable[[int, int, str], None]
     before: Verdict | None
     look: Look
 
@@ -78,13 +78,13 @@ def load_cache(
 
     displaced = [aside] if stored and not same else []
 
-    def keep(done: int, total: int, name: str) -> None:
+    def store(done: int, total: int, name: str) -> None:
         while displaced:
             displaced.pop()()
         write_json(file, header | {"results": results} | ({"others": now} if now else {}))
         callbacks.amount("trainings", done, total)
 
-    return TrialCache(results, keep, verdict if results and mark != stale else None, look)
+    return TrialCache(results, store, verdict if results and mark != stale else None, look)
 
 
 def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:

@@ -108,7 +108,7 @@ class CheckpointManager:
             average = self.trainer.state.average.module.state_dict()
             self.best = (step, {k: v.detach().clone() for k, v in average.items()})
 
-    def tell(self, name: str, step: int, text: str) -> str:
+    def warn(self, name: str, step: int, text: str) -> str:
         """Add `text` to the warnings of the next row, where the report looks for it, and return it."""
         self.events[f"{name} {step}"] = text
         return text

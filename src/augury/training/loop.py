@@ -282,7 +282,7 @@ def _judged(
         if not out_of_memory(error):
             raise
         on_event(
-            manager.tell(
+            manager.warn(
                 "unjudged", step, f"out of memory while evaluating the generator of step {step}: evaluation skipped"
             )
         )

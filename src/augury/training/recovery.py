@@ -70,7 +70,7 @@ class Recovery:
                 "--penalty r1=1"
             )
         manager.restore_good("slower", 0.5**times)
-        return manager.tell(
+        return manager.warn(
             f"rescue {times}",
             step,
             f"{spoilt} were no longer finite: rollback to step {manager.good[0]}, learning rates halved "
@@ -83,7 +83,7 @@ class Recovery:
         parts = 2 * manager.trainer.state.parts
         refuse_parts(manager.plan.batch, parts * manager.trainer.state.world.size)
         manager.restore_good("parts", parts)
-        return manager.tell(
+        return manager.warn(
             f"memory {parts}",
             step,
             f"out of memory: from step {manager.good[0]} on, each batch of {manager.plan.batch} is split into {parts} micro-batches "

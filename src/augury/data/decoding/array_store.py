@@ -55,7 +55,7 @@ def cached(
     path = cache.cache_folder(options.cache) / "images" / digest([_LAYOUT, format, content, shape, goal, options.fit])
     previews = (n, 1, *preview) if preview else None
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        entry = cache.recall(path) or cache.keep(
+        entry = cache.recall(path) or cache.store(
             path, (n, channels, *goal), lambda: _fitted(pieces(), goal, preview, options, pool), {}, previews
         )
     notes: dict[str, Any] = {

@@ -85,7 +85,7 @@ def recall(entry: Path, *, verify: bool = True) -> Entry | None:
     return None
 
 
-def keep(entry: Path, shape: Shape, chunks: Chunks, metadata: dict[str, Any], previews: Shape | None = None) -> Entry:
+def store(entry: Path, shape: Shape, chunks: Chunks, metadata: dict[str, Any], previews: Shape | None = None) -> Entry:
     """Write the images and previews of `chunks()` and `metadata` to `entry`, and return them as `recall` does.
 
     `shape` and `previews` are the shapes of all chunks together. Where the folder cannot be written, images and previews

@@ -265,7 +265,7 @@ def _decoded(
         size = math.prod(shape[1:]) + (math.prod(preview) if preview else 0)
         chunks = partial(_chunks, index, chosen, work, size, pool)
         try:
-            return cache.keep(entry, shape, chunks, metadata, previews)
+            return cache.store(entry, shape, chunks, metadata, previews)
         except _Damaged as error:
             bad |= error.reasons
 
