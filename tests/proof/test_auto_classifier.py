@@ -1,4 +1,4 @@
-"""The classifier "auto": the better one on validation, in the images' own size, with the outcome in the verdict."""
+"""The classifier "auto": the best one on validation, in the images' own size, with the outcome in the verdict."""
 
 import numpy as np
 import pytest

@@ -100,13 +100,13 @@ def test_the_steps_of_a_time_fit_into_it_and_use_it(
     limit = 120.0
     with opened(noise(), tmp_path / "r", settings=validated(RunSettings, SMALL)) as session:
         model = CostModel(session, pending(session, set(STAGES)))
-        train_steps, prove_steps = model.divided(limit)
+        train_steps, prove_steps = model.steps_within(limit)
         assert train_steps >= 100 and 30 <= prove_steps <= 300
         assert 0.85 * limit < model.cost(train_steps, prove_steps).seconds <= MARGIN * limit
         with pytest.raises(SettingsError, match=r"too short for the whole run: .*; use --time \d+m"):
-            model.divided(1e-3)
+            model.steps_within(1e-3)
         two_stages = CostModel(session, ["prove", "report"])
-        assert two_stages.divided(limit)[0] == 4, "a generator that is trained keeps its steps"
+        assert two_stages.steps_within(limit)[0] == 4, "a generator that is trained keeps its steps"
 
 
 def test_a_time_is_divided_once_and_its_steps_repeat_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,7 @@ def generate(
         filters=passing or (),
         on_progress=_progress(quiet),
     )
-    _tell_shards(work, output, as_json)
+    _print_shards(work, output, as_json)
 
 
 def _generate_files(
@@ -235,7 +235,7 @@ def _progress(quiet: bool) -> Callable[[int, int], None]:
     return lambda done, total: display.amount("shards", done, total)
 
 
-def _tell_shards(work: ShardWork, output: str, as_json: bool) -> None:
+def _print_shards(work: ShardWork, output: str, as_json: bool) -> None:
     """Print what a call has done, and what comes next."""
     images, plan = sum(manifest["images"] for manifest in work.manifests), work.plan
     if as_json:
@@ -304,7 +304,7 @@ def translate(
         work = translate_shards(
             source, images, changes, output, options, on_progress=_progress(quiet), **reading(data or {})
         )
-        _tell_shards(work, output, as_json)
+        _print_shards(work, output, as_json)
         return
     of_many = {"--shard": shard, "--engine": engine, "--workers": workers, "--moments": of_features}
     _refuse_given(of_many, "is for many images; give --format tar too, or leave it out")

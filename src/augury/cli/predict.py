@@ -94,17 +94,17 @@ def print_summary(predictor: Predictor, predictions: Predictions, output: Path |
         typer.echo(f"\nUnlike the training images: {odd:,} of {n:,} ({usual}). Do not trust the classes of these.")
     else:
         typer.echo(f"\nUnlike the training images: none ({usual}).")
-    _tell_skipped(predictions)
-    _tell_accuracy(predictions)
+    _print_skipped(predictions)
+    _print_accuracy(predictions)
     if output is not None:
         typer.echo(f"\n  table  {output}")
     elif n <= LISTED:
-        _tell_rows(predictions)
+        _print_rows(predictions)
     else:
         typer.echo("\nFor a row per image, give a table: -o predictions.csv")
 
 
-def _tell_skipped(predictions: Predictions) -> None:
+def _print_skipped(predictions: Predictions) -> None:
     skipped = dict(predictions.skipped or {})
     if not skipped:
         return
@@ -117,7 +117,7 @@ def _tell_skipped(predictions: Predictions) -> None:
         typer.echo(f"  and {len(skipped) - LISTED:,} more (--json lists all)")
 
 
-def _tell_accuracy(predictions: Predictions) -> None:
+def _print_accuracy(predictions: Predictions) -> None:
     """The accuracy and the confusion matrix, where the images name their classes."""
     summary = predictions.summary()
     if "accuracy" not in summary:
@@ -131,7 +131,7 @@ def _tell_accuracy(predictions: Predictions) -> None:
         typer.echo(f"  {name:<{width}}  {' '.join(f'{count:>5,}' for count in row)}")
 
 
-def _tell_rows(predictions: Predictions) -> None:
+def _print_rows(predictions: Predictions) -> None:
     width = max(map(len, predictions.names))
     typer.echo("")
     for name, label, p, odd in zip(

@@ -111,10 +111,10 @@ def tune(
         settings=settings,
         callbacks=console.callbacks(quiet),
     )
-    _tell(result, as_json)
+    _print_result(result, as_json)
 
 
-def _tell(result: Tuned, as_json: bool) -> None:
+def _print_result(result: Tuned, as_json: bool) -> None:
     """Print the result of a search."""
     facts = {
         "folder": str(result.folder),

@@ -306,7 +306,7 @@ def _by_bands(bands: npt.NDArray[np.uint16], others: npt.NDArray[np.uint16]) -> 
     """Yield pairs by multi-index hashing (Norouzi, Punjani & Fleet 2012).
 
     Hashes that differ in up to 7 bits differ in at most one bit in one of four bands [N, 4]. Each band is looked up
-    with every bit flipped. Pairs are i < j of row i of `bands` and row j of `others`.
+    as they are and with each single bit flipped. Pairs are i < j of row i of `bands` and row j of `others`.
     """
     words, their_words = bands.view(np.uint64)[:, 0], others.view(np.uint64)[:, 0]
     alike = others is bands

@@ -19,7 +19,7 @@ LEAST_RATE = 0.1
 
 
 @dataclass
-class _Pile:
+class _DrawnImages:
     """The images drawn so far, in the order of drawing."""
 
     images: Images
@@ -84,30 +84,34 @@ def draw(
     requested = most if any(rule.filter.selects for rule in rules(filters)) else amounts
     noise = source(sampling, synthesizer, context, seed)
     none = np.empty(0, np.int64)
-    pile = _Pile(np.empty((0, *synthesizer.card.shape), np.uint8), np.empty((0, plan.ndim), np.int64), none, none)
+    images_so_far = _DrawnImages(
+        np.empty((0, *synthesizer.card.shape), np.uint8), np.empty((0, plan.ndim), np.int64), none, none
+    )
     while requested.any():
         which = np.repeat(np.arange(len(cells)), requested)
         within = np.concatenate([np.arange(n) for n in requested])
         indices = begin[which] + drawn[which] + within
-        _add(pile, synthesizer, cells, which, indices, seed, truncation, noise, on_progress)
+        _add(images_so_far, synthesizer, cells, which, indices, seed, truncation, noise, on_progress)
         drawn = drawn + requested
         if context is None:
-            pile.reasons = [""] * len(pile.images)
+            images_so_far.reasons = [""] * len(images_so_far.images)
         else:
-            quota = amounts[pile.cells]
-            all_passed = np.ones(len(pile.images), bool)
-            candidates = Candidates(pile.images, pile.conditions, pile.indices, quota, all_passed)
-            pile.scores, pile.reasons = apply(filters, candidates, context, pile.scores)
-        accepted = np.array([not reason for reason in pile.reasons])
-        passed = np.bincount(pile.cells[accepted], minlength=len(cells))
+            quota = amounts[images_so_far.cells]
+            all_passed = np.ones(len(images_so_far.images), bool)
+            candidates = Candidates(
+                images_so_far.images, images_so_far.conditions, images_so_far.indices, quota, all_passed
+            )
+            images_so_far.scores, images_so_far.reasons = apply(filters, candidates, context, images_so_far.scores)
+        accepted = np.array([not reason for reason in images_so_far.reasons])
+        passed = np.bincount(images_so_far.cells[accepted], minlength=len(cells))
         rate = np.maximum(passed / drawn, LEAST_RATE)
         missing = np.ceil(np.maximum(amounts - passed, 0) / rate).astype(np.int64)
         requested = np.minimum(missing, most - drawn)
-    return _in_order(pile, synthesizer, seed, amounts)
+    return _in_order(images_so_far, synthesizer, seed, amounts)
 
 
 def _add(
-    pile: _Pile,
+    images_so_far: _DrawnImages,
     synthesizer: Synthesizer,
     cells: Codes,
     which: Codes,
@@ -119,8 +123,8 @@ def _add(
 ) -> None:
     """Draw one batch: image j belongs to cell which[j] and has indices[j]."""
     conditions = cells[which].astype(np.int64)
-    images, before = [pile.images], len(pile.images)
-    latents = [] if pile.latents is None else [pile.latents]
+    images, before = [images_so_far.images], len(images_so_far.images)
+    latents = [] if images_so_far.latents is None else [images_so_far.latents]
     for at in range(0, len(indices), synthesizer.chunk):
         batch, numbers = conditions[at : at + synthesizer.chunk], indices[at : at + synthesizer.chunk]
         if noise is None:
@@ -129,30 +133,30 @@ def _add(
             latents.append(noise(batch, numbers))
             images.append(synthesizer.decode(latents[-1], batch, indices=numbers, truncation=truncation))
         on_progress(before + at + len(numbers), before + len(indices))
-    pile.images = np.concatenate(images)
-    pile.conditions = np.concatenate([pile.conditions, conditions])
-    pile.indices = np.concatenate([pile.indices, indices])
-    pile.cells = np.concatenate([pile.cells, which])
-    pile.latents = np.concatenate(latents) if latents else None
+    images_so_far.images = np.concatenate(images)
+    images_so_far.conditions = np.concatenate([images_so_far.conditions, conditions])
+    images_so_far.indices = np.concatenate([images_so_far.indices, indices])
+    images_so_far.cells = np.concatenate([images_so_far.cells, which])
+    images_so_far.latents = np.concatenate(latents) if latents else None
 
 
-def _in_order(pile: _Pile, synthesizer: Synthesizer, seed: int, amounts: Codes) -> SyntheticImages:
+def _in_order(images_so_far: _DrawnImages, synthesizer: Synthesizer, seed: int, amounts: Codes) -> SyntheticImages:
     """Sort by index, and mark the images beyond the requested number of their cell."""
-    order = np.argsort(pile.indices, kind="stable")
-    reasons, count = [pile.reasons[i] for i in order], np.zeros(len(amounts), np.int64)
-    for row, cell in enumerate(pile.cells[order]):
+    order = np.argsort(images_so_far.indices, kind="stable")
+    reasons, count = [images_so_far.reasons[i] for i in order], np.zeros(len(amounts), np.int64)
+    for row, cell in enumerate(images_so_far.cells[order]):
         if not reasons[row]:
             count[cell] += 1
             reasons[row] = "" if count[cell] <= amounts[cell] else UNNEEDED
     return SyntheticImages(
-        pile.images[order],
-        pile.conditions[order],
+        images_so_far.images[order],
+        images_so_far.conditions[order],
         synthesizer.card.condition_names,
         synthesizer.card.classes,
         seed,
-        pile.indices[order],
+        images_so_far.indices[order],
         synthesizer.fingerprint,
-        {name: values[order] for name, values in pile.scores.items()},
+        {name: values[order] for name, values in images_so_far.scores.items()},
         tuple(reasons),
-        None if pile.latents is None else pile.latents[order],
+        None if images_so_far.latents is None else images_so_far.latents[order],
     )

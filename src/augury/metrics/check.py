@@ -24,7 +24,7 @@ def checked(features: Features, least: int) -> Floats:
 
 def checked_pair(x: Features, y: Features, least: int) -> tuple[Floats, Floats]:
     """Both sets as `checked` returns them; raises ScoreError also when their D differ."""
-    look_pair(x, y, least)
+    check_pair_rows(x, y, least)
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
 
 
@@ -45,8 +45,8 @@ def check_rows(features: Features, least: int) -> None:
         )
 
 
-def look_pair(x: Features, y: Features, least: int) -> None:
-    """Apply `look` to both; raises ScoreError also when their D differ."""
+def check_pair_rows(x: Features, y: Features, least: int) -> None:
+    """Apply `check_rows` to both; raises ScoreError also when their D differ."""
     check_rows(x, least)
     check_rows(y, least)
     if x.shape[1] != y.shape[1]:

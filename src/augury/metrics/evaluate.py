@@ -9,7 +9,7 @@ import numpy as np
 
 from augury.errors import ScoreError, SettingsError
 from augury.images import AnyImages, Codes, Images, LabelledImages, SyntheticImages, as_images, as_labelled
-from augury.metrics.check import ENOUGH, look_pair
+from augury.metrics.check import ENOUGH, check_pair_rows
 from augury.metrics.extractors import extractor
 from augury.metrics.features import Extractor
 from augury.metrics.score import Score, ScoreCard
@@ -134,7 +134,7 @@ def evaluate(
             None if held_out is None else judge.extract(held_out),
             judge.head,
         )
-        look_pair(sides.fake, sides.real, least=ENOUGH)
+        check_pair_rows(sides.fake, sides.real, least=ENOUGH)
         others = None if perfect is None else sides.instead(judge.extract(perfect.images), perfect.labels)
         results += pooled(rows, sides, others, every, required=scores is not None)
         results += per_class(rows, sides, others, classes)

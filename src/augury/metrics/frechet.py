@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg
 
 from augury.intervals import jackknife
-from augury.metrics.check import ENOUGH, Features, Floats, checked, look_pair
+from augury.metrics.check import ENOUGH, Features, Floats, check_pair_rows, checked
 from augury.metrics.moments import Moments, moments
 from augury.metrics.score import Score
 from augury.randomness import rng
@@ -39,7 +39,7 @@ def frechet_distance(x: Features, y: Features) -> float:
     ScoreError
         For N or M below 2, NaN, or unequal D.
     """
-    look_pair(x, y, least=2)
+    check_pair_rows(x, y, least=2)
     if min(len(x), len(y)) > x.shape[1]:
         return frechet_of_moments(moments(x), moments(y))
     return _few(checked(x, 2), checked(y, 2))
@@ -93,7 +93,7 @@ def frechet(x: Features, y: Features, *, features: str, preprocessing: str, seed
     ScoreError
         For N or M below 4, NaN, or unequal D.
     """
-    look_pair(x, y, least=ENOUGH)
+    check_pair_rows(x, y, least=ENOUGH)
     value, left = _with_and_without(x, y, seed)
     reach = jackknife(left)
     n, d = min(len(x), len(y)), x.shape[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from augury.intervals import jackknife
-from augury.metrics.check import Features, Floats, look_pair
+from augury.metrics.check import Features, Floats, check_pair_rows
 from augury.metrics.frechet import frechet_distance
 from augury.metrics.score import Score
 from augury.metrics.sides import Sides
@@ -43,7 +43,7 @@ def frechet_infinite(x: Features, y: Features, seed: int) -> float:
     ScoreError
         Where a quarter of a side has fewer than 2 images.
     """
-    look_pair(x, y, least=2 * LEVELS)
+    check_pair_rows(x, y, least=2 * LEVELS)
     orders = [rng(seed, "infinite", side).permutation(len(s)) for side, s in enumerate((x, y))]
     sizes = np.arange(1, LEVELS + 1)
     distances = [
@@ -60,7 +60,7 @@ def fd_infinite(sides: Sides, name: str) -> Score:
     10 Fréchet distances.
     """
     x, y, seed = sides.fake, sides.real, sides.seed
-    look_pair(x, y, least=4 * LEVELS)
+    check_pair_rows(x, y, least=4 * LEVELS)
     n, d = sides.n, x.shape[1]
     small = n < 2 * LEVELS * d
     groups = FEW_GROUPS if small else GROUPS

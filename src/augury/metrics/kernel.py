@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from augury.metrics.check import ENOUGH, Features, Floats, look_pair
+from augury.metrics.check import ENOUGH, Features, Floats, check_pair_rows
 from augury.metrics.score import Score
 from augury.randomness import rng
 
@@ -171,7 +171,7 @@ def _features_of_both(x: Features, y: Features, least: int) -> tuple[Features, F
     float32 products take half the time. Their rounding errors are unbiased and leave the mean over all pairs within
     1e-6 of that in float64.
     """
-    look_pair(x, y, least)
+    check_pair_rows(x, y, least)
     kind = np.float32 if x.dtype == y.dtype == np.float32 else np.float64
     return np.asarray(x, kind), np.asarray(y, kind)
 

@@ -7,7 +7,7 @@ import numpy as np
 from augury.errors import ScoreError
 from augury.images import Codes
 from augury.intervals import jackknife
-from augury.metrics.check import ENOUGH, Features, look_pair
+from augury.metrics.check import ENOUGH, Features, check_pair_rows
 from augury.metrics.score import Score
 from augury.metrics.sides import Sides
 from augury.randomness import rng
@@ -68,7 +68,7 @@ def spread(sides: Sides, name: str) -> Score:
 
     Above 1, fakes are more varied than real images, which noise is too: near 1 is best.
     """
-    look_pair(sides.fake, sides.real, least=ENOUGH)
+    check_pair_rows(sides.fake, sides.real, least=ENOUGH)
     value, groups = spread_value(sides), min(GROUPS, len(sides.fake), len(sides.real))
     of = [
         rng(sides.seed, "spread", i).permutation(np.arange(n) % groups)

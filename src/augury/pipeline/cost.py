@@ -298,7 +298,7 @@ class CostModel:
         model.pending = pending
         return model
 
-    def divided(self, seconds: float) -> tuple[int, int]:
+    def steps_within(self, seconds: float) -> tuple[int, int]:
         """(steps of the generator, steps of each classifier of the trial) that fit into a time for the whole run.
 
         Of the time that the other stages leave, the trial gets TRIAL_SHARE, but no more than its default number of steps needs.
@@ -363,7 +363,7 @@ def plan_run(
     model = CostModel(session, names, seconds if not stored else None)
     steps_planned = model.speed.plan.steps, session.settings.prove.steps
     if seconds is not None and not stored:
-        train_steps, prove_steps = model.divided(seconds)
+        train_steps, prove_steps = model.steps_within(seconds)
         seconds_of_training = round(train_steps * model.speed.train_step, 1)
         steps: dict[str, Any] = {
             "train_steps": train_steps,

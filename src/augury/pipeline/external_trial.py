@@ -24,10 +24,10 @@ from augury.pipeline.inputs import (
     by_split,
     changes,
     describe_data,
-    divided,
     images_of,
     in_size,
     refuse_among_data,
+    split_codes,
 )
 from augury.pipeline.judge_images import judge_size
 from augury.pipeline.run_folder import Run
@@ -110,7 +110,7 @@ def judge(
         read_notes = [*skipped_lines(data), *skipped_lines(loaded, "synthetic images: ")]
         for note in [*([DIVIDED] if data.split is None else []), *read_notes, *_changed(loaded, size)]:
             callbacks.note(note)
-        codes, near = divided(data, chosen, flips)
+        codes, near = split_codes(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
             callbacks.note(f"{left:,} near-duplicates were left out of the earlier split")
         splits = by_split(data, codes, near)

@@ -110,7 +110,7 @@ def _chosen_on_validation(session: Session, verdict: Verdict, arm: str) -> str:
 
 def _store_reason(session: Session, reason: str, target: Path) -> None:
     """Write the reason why there is no classifier in its place."""
-    text = f"{reason[:1].upper()}{reason[1:]}. Other classifiers can be stored: prove.classifier=cnn, resnet or probe"
+    text = f"{reason[:1].upper()}{reason[1:]}. Other classifiers can be stored: prove.classifier=cnn, resnet or linear_probe"
     with atomic_folder(target) as temporary:
         (temporary / README).write_text(text + "\n", encoding="utf-8")
     session.callbacks.note(text)

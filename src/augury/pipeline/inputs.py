@@ -201,7 +201,7 @@ def _licensed(data: LabelledImages, licence: str | None) -> LabelledImages:
     return data if licence is None else replace(data, notes={**data.notes, "licence": licence})
 
 
-def divided(
+def split_codes(
     data: LabelledImages, settings: RunSettings, flips: bool
 ) -> tuple[npt.NDArray[np.int8], tuple[tuple[int, ...], ...]]:
     """(the split of each image, int8 [N] as `data.split` has it; the clusters of near-duplicates that stayed together)."""
@@ -237,7 +237,7 @@ def load_splits(
     data = images_of(path, settings)
     files = image_files(path, data, settings)
     written = _in_own_size(path, data, settings) if arrays and path is not None and files else data
-    codes, _ = divided(data, settings, data.flips(settings.prove.flips))
+    codes, _ = split_codes(data, settings, data.flips(settings.prove.flips))
     rows = np.flatnonzero(codes != LEFT_OUT)
     splits = replace(written.take(rows), split=codes[rows])
     return splits, [files[i] for i in rows] if files and not arrays else None

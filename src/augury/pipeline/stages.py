@@ -29,7 +29,7 @@ from augury.pipeline.description import command, describe, plan_facts, resolved
 from augury.pipeline.display import showing
 from augury.pipeline.filter_inputs import amounts, filter_context
 from augury.pipeline.final_classifier import FOLDER, store_classifier, trial_inputs
-from augury.pipeline.inputs import Callbacks, check_unchanged, divided, read, refuse_among_data
+from augury.pipeline.inputs import Callbacks, check_unchanged, read, refuse_among_data, split_codes
 from augury.pipeline.preflight import check_splits, preflight
 from augury.pipeline.recipe_contest import hold_contest, monitor
 from augury.pipeline.run_folder import Run
@@ -46,9 +46,9 @@ from augury.training import checkpoints
 from augury.validation import validated
 
 
-def divide(session: Session) -> None:
+def split_data(session: Session) -> None:
     """Split the data and store the split of every image; near-duplicates stay in one split."""
-    codes, near = divided(session.data, session.settings, session.flips)
+    codes, near = split_codes(session.data, session.settings, session.flips)
     names = session.data.names or tuple(f"index {i}" for i in range(len(session.data)))
     listed = {
         "policy": session.settings.data.near_duplicates,
@@ -311,7 +311,7 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("split", (), divide, "split.npy"),
+        Stage("split", (), split_data, "split.npy"),
         Stage("classify", ("split",), fit, "classifier.safetensors"),
         Stage("train", ("classify",), train, "synthesizer/card.json"),
         Stage("generate", ("train",), draw, "synthetic/manifest.jsonl"),

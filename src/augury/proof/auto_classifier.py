@@ -114,7 +114,7 @@ def choose_classifier(
         for name in names
     }
     best = max(names, key=accuracy.__getitem__)
-    return Choice(learners[best], shown[best], _record(best, shown[best], "the better one on validation", accuracy))
+    return Choice(learners[best], shown[best], _record(best, shown[best], "the best one on validation", accuracy))
 
 
 def _record(name: str, splits: Splits, why: str, validation: dict[str, float] | None = None) -> dict[str, Any]:
