@@ -19,8 +19,8 @@ from augury.training.recipes import CANDIDATES
 
 SHARE = 0.1
 """Share of the training time that the contest takes at most."""
-LEAST = 15.0
-"""Fewest seconds of training for each candidate. With less time there is no contest."""
+LEAST = 60.0
+"""Fewest seconds of training for each candidate. With less time there is no contest: the fastest starter would win it."""
 FEWEST = 50
 """Fewest validation images of a contest."""
 PATIENCE = 2.0
