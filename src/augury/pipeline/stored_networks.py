@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -46,9 +47,7 @@ def column_classifiers(
     names = [[files / f"{column}-{member}.safetensors" for member in range(proof.MEMBERS)] for column in columns]
     if not current(files, key):
         classifiers = proof.column_classifiers(train, condition, table, seed=seed, device=device, flips=flips)
-        for name, model in zip(chain(*names), chain(*classifiers), strict=True):
-            checkpoints.save(name, model.state_dict(), {})
-        write_json(files / "done", {"key": key})
+        _store(files, key, chain(*names), chain(*classifiers))
     return [
         [_loaded(name, Classifier(train.shape[0], len(values)), device) for name in of_column]
         for of_column, (_, values) in zip(names, table.columns, strict=True)
@@ -81,11 +80,16 @@ def identity(
     names = [files / f"fold-{fold}.safetensors" for fold in range(generation.FOLDS)]
     if not current(files, key):
         networks = proof.identity_networks(train, condition, folds, seed=seed, device=device, flips=flips)
-        for name, network in zip(names, networks, strict=True):
-            checkpoints.save(name, network.state_dict(), {})
-        write_json(files / "done", {"key": key})
+        _store(files, key, names, networks)
     loaded = [_loaded(name, Classifier(train.shape[0], proof.DIMENSION), device) for name in names]
     return generation.Identity(train, condition, folds, lambda images, fold: proof.embedded(loaded, images, fold), seed)
+
+
+def _store(files: Path, key: str, names: Iterable[Path], networks: Iterable[Classifier]) -> None:
+    """Write the weights, and then the key, so that a folder counts only where all of them are complete."""
+    for name, network in zip(names, networks, strict=True):
+        checkpoints.save(name, network.state_dict(), {})
+    write_json(files / "done", {"key": key})
 
 
 def _loaded(file: Path, network: Classifier, device: torch.device) -> Classifier:
