@@ -1,12 +1,12 @@
-"""What a training step and a generated image cost: counted, fitted at two sizes, predicted at a third and measured there.
+"""What a training step and a generated image cost: counted, measured at three sizes, and each predicted from the other two.
 
 Operations (convolutions and matrix products) and bytes are counted in the networks themselves, for every recipe at every size.
 The time of a step is modelled as
 
     seconds = fixed + bytes of optimiser and average / bandwidth + operations / rate.
 
-The bandwidth is measured once, with the optimiser alone. The other two constants are those of a recipe, fitted at 32 and 64 px; then
-the model predicts 128 px. Drawing has the same model without an optimiser. Other constants for the plans of docs/cost.md are
+The bandwidth is measured once, with the optimiser alone. The other two constants are those of a recipe, fitted at two sizes; then
+the model predicts the third. Drawing has the same model without an optimiser. Other constants for the plans of docs/cost.md are
 measured here as well: start of a process, checkpoint, loader, encoding, search for near-duplicates, memory of a manifest.
 
 Times are processor time of one thread, so that other programs on the machine matter little. About eight minutes of one core. What
@@ -49,7 +49,9 @@ from common import (
 )
 from cost_constants import measured_constants
 
-FITTED, PREDICTED = (32, 64), 128
+SIZES = (32, 64, 128)
+FITTED = SIZES[:2]
+"""The constants of the page are fitted here; the ratios also come from the other pairs."""
 BATCH, CHANNELS = 8, 3
 CLOCK = time.process_time
 FLOAT = 4
@@ -189,24 +191,33 @@ def fitted(operations: tuple[float, float], seconds: tuple[float, float]) -> Con
 
 
 def predicted(name: str, counts: dict[int, Count], times: dict[str, Any], speed: float) -> list[dict[str, Any]]:
-    """Two rows of a recipe: the training step and the drawing, predicted at the third size."""
+    """Two rows of a recipe, for the training step and the drawing: each size as the other two sizes predict it."""
     rows = []
-    for what in ("step", "draw"):
+    for what, images in (("step", "shown"), ("draw", None)):
         moved = {size: c.traffic / speed if what == "step" else 0.0 for size, c in counts.items()}
-        spent = {size: times[f"{name} {size}"][what] for size in counts}
-        small, large = FITTED
-        model = fitted(
-            (getattr(counts[small], what), getattr(counts[large], what)),
-            (max(spent[small] - moved[small], 1e-9), max(spent[large] - moved[large], 1e-9)),
-        )
+        measured = {size: times[f"{name} {size}"][what] for size in counts}
+        operations = {size: getattr(c, what) for size, c in counts.items()}
+
+        def model(
+            small: int, large: int, operations: Any = operations, measured: Any = measured, moved: Any = moved
+        ) -> Constants:
+            left = [max(measured[size] - moved[size], 1e-9) for size in (small, large)]
+            return fitted((operations[small], operations[large]), (left[0], left[1]))
+
+        others = {size: tuple(other for other in SIZES if other != size) for size in SIZES}
+        constants = model(*FITTED)
         rows.append(
             {
                 "recipe": name,
                 "what": what,
-                "fixed": model.fixed,
-                "rate": model.rate,
-                "predicted": model.seconds(getattr(counts[PREDICTED], what), moved[PREDICTED]),
-                "measured": spent[PREDICTED],
+                "fixed": constants.fixed,
+                "rate": constants.rate,
+                "images": {size: getattr(c, images) if images else LANES for size, c in counts.items()},
+                "predicted": {
+                    size: model(small, large).seconds(operations[size], moved[size])
+                    for size, (small, large) in others.items()
+                },
+                "measured": measured,
             }
         )
     return rows
@@ -223,17 +234,18 @@ def timed(name: str, size: int, patience: float) -> dict[str, float]:
 
 def prediction_table(rows: list[dict[str, Any]], top: float) -> list[dict[str, Any]]:
     """The rows for the page."""
-    named = {"step": f"a step of {BATCH}", "draw": f"{LANES} images drawn"}
     return [
         {
             "recipe": f"`{r['recipe']}`",
-            "what": named[r["what"]],
+            "what": {"step": "training", "draw": "drawing"}[r["what"]],
             "fixed, ms": 1e3 * r["fixed"],
             "GFLOP/s": r["rate"] / 1e9,
             "share of the ceiling": f"{r['rate'] / top:.0%}",
-            f"predicted at {PREDICTED} px, s": r["predicted"],
-            "measured, s": r["measured"],
-            "ratio": f"{r['predicted'] / r['measured']:.2f}",
+            **{f"images/s, {size} px": float(f"{r['images'][size] / r['measured'][size]:.3g}") for size in SIZES},
+            **{
+                f"predicted / measured, {size} px": f"{r['predicted'][size] / r['measured'][size]:.2f}"
+                for size in SIZES
+            },
         }
         for r in rows
     ]
@@ -308,7 +320,7 @@ def measurements(options: argparse.Namespace) -> dict[str, Any]:
     top = once("ceiling", lambda: ceiling("convolution", dtype, cpu, patience=options.patience, clock=CLOCK))
     speed = once("bandwidth", lambda: bandwidth(options.patience))
     constants = once("constants", lambda: measured_constants(options.patience))
-    pairs = [(name, size) for name in RECIPES if options.only in name for size in (*FITTED, PREDICTED)]
+    pairs = [(name, size) for name in RECIPES if options.only in name for size in SIZES]
     return {
         "precision": precision,
         "ceiling": top,
@@ -346,19 +358,28 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="make the tables again from the stored measurements")
     options = parser.parse_args()
     facts = stored("cost") if options.tables else measurements(options)
-    rows, made = tables(facts)
+    rows, page = tables(facts)
     if options.only:
-        print(json.dumps(made, indent=1, ensure_ascii=False))
+        print(json.dumps(page, indent=1, ensure_ascii=False))
         return
     lines = [
-        row(f"{r['recipe']}, {PREDICTED} px, {r['what']}", r["measured"], r["predicted"], "predicted", "s", False, 4)
+        row(
+            f"{r['recipe']}, {size} px, {r['what']}",
+            r["measured"][size],
+            r["predicted"][size],
+            "predicted",
+            "s",
+            False,
+            4,
+        )
         for r in rows
+        for size in SIZES
     ]
-    kept = ("precision", "ceiling", "bandwidth", "counts", "times", "constants")
-    measured = {name: facts[name] for name in kept}
+    fields = ("precision", "ceiling", "bandwidth", "counts", "times", "constants")
+    measured = {name: facts[name] for name in fields}
     dated = {name: facts[name] for name in ("machine", "versions", "date") if name in facts}
     PARTIAL.unlink(missing_ok=True)
-    write("cost", lines, **measured, **dated, table=made["predicted"], tables=made)
+    write("cost", lines, **measured, **dated, table=page["predicted"], tables=page)
 
 
 if __name__ == "__main__":

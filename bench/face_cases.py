@@ -162,7 +162,7 @@ def verdicts(name: str, options: Options) -> dict[str, Any]:
     data, lacking = case.reads(case, options)
     counts = generation.table(data.take(data.split == 0), (case.attribute,))
     number = int(np.median(counts[counts >= LEAST]))
-    found: dict[str, Verdict] = {}
+    verdicts_by_way: dict[str, Verdict] = {}
     shared: dict[str, Any] = {}
     for way in ("translation", "generator"):
         settings = settings_of(case, way, number, options)
@@ -171,7 +171,7 @@ def verdicts(name: str, options: Options) -> dict[str, Any]:
         results.values.update(shared)
         with stages.opened(data, folder / way, settings=settings) as session:
             splits = session.splits
-            found[way] = proof.prove(
+            verdicts_by_way[way] = proof.prove(
                 splits["train"], splits["validation"], splits["test"], session.synthetic, settings.prove, flips=case.flips,
                 condition=(case.attribute,), rare=LEAST, results=results.values, on_result=results.keep, on_note=print,
             )  # fmt: skip
@@ -181,13 +181,13 @@ def verdicts(name: str, options: Options) -> dict[str, Any]:
         splits["train"], lacking, splits["test"], case.attribute, case.inside, with_real, flips=case.flips, seeds=options.seeds,
         steps=options.trial_steps,
     )  # fmt: skip
-    return {"date": time.strftime("%Y-%m-%d")} | case_record(case, found, real)
+    return {"date": time.strftime("%Y-%m-%d")} | case_record(case, verdicts_by_way, real)
 
 
-def case_record(case: FaceCase, found: dict[str, Verdict], real: dict[str, list[float]]) -> dict[str, Any]:
+def case_record(case: FaceCase, verdicts_by_way: dict[str, Verdict], real: dict[str, list[float]]) -> dict[str, Any]:
     """Rows of the tables, and every arm's values."""
     shown, cells, rows = [], [], []
-    for way, verdict in found.items():
+    for way, verdict in verdicts_by_way.items():
         mean = {arm: float(np.mean(values["balanced_accuracy"])) for arm, values in verdict.arms.items()}
         assert verdict.overall is not None, "these trials study empty cells"
         overall = (verdict.overall[key] for key in ("difference", "low", "high"))
@@ -223,7 +223,7 @@ def case_record(case: FaceCase, found: dict[str, Verdict], real: dict[str, list[
         rows.append(line | {"low": verdict.low, "high": verdict.high, "p": verdict.p, "overall": verdict.overall})
     arms = {
         way: {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
-        for way, verdict in found.items()
+        for way, verdict in verdicts_by_way.items()
     }
-    sentences = {way: verdict.sentence for way, verdict in found.items()}
+    sentences = {way: verdict.sentence for way, verdict in verdicts_by_way.items()}
     return {"rows": rows, "table": shown, "cells": cells, "arms": arms, "real images": real, "sentences": sentences}

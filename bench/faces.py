@@ -6,7 +6,6 @@
 - `smile`: CelebA, a classifier of smiles; no training image shows a man who does not smile.
 - `combinations`: one combination of expression × pose after the other is left out for all people, generated, and judged by
   classifiers that were trained on real images.
-- `disgust`: FER-2013 with disgust as the rare class, from the results of bench-proof.
 
 `glasses`, `expression` and `smile` test on people that trained nothing. Each lacking cell is filled in two ways: by translation (a face
 is turned; person, expression and eyes stay) and by a conditional generator from noise, with one trial for each. Settings were chosen on
@@ -43,8 +42,7 @@ WITHOUT_CYCLE = {"cycle": 0, "hole_share": 0}
 """Translators of complete tables learn from pairs alone, which takes two thirds of the time."""
 NUMBER = 200
 """Images of a combination that each way makes."""
-DIAGONAL = "angry/left,happy/right,neutral/straight,sad/up"
-PARTS = ("turned", *CASES, "combinations", "disgust")
+PARTS = ("turned", *CASES, "combinations")
 
 
 def turned(options: Options, judges: Judges) -> list[dict[str, Any]]:
@@ -107,13 +105,13 @@ def combination(
     everyone = np.repeat(np.arange(len(shown["person"].values)), NUMBER // len(shown["person"].values))
     noise = generator.sample(np.column_stack([np.tile(cell, (len(everyone), 1)), everyone]))
     sources = np.flatnonzero(~held_out)[drawn.sources]  # a judge that trained on a source would remember its expression
-    made = {
+    images_of_way = {
         "translated: face turned": (drawn.images[along_pose], people[along_pose], sources[along_pose]),
         "translated: expression changed": (drawn.images[~along_pose], people[~along_pose], sources[~along_pose]),
         "from noise": (noise.images, everyone, None),
     }
     rows, pictures, title = [], {}, ", ".join(names)
-    for way, (images, persons, apart) in made.items():
+    for way, (images, persons, apart) in images_of_way.items():
         requested: dict[str, Codes] = {"person": persons}
         requested |= {name: np.full(len(images), code) for name, code in zip(("expression", "pose"), cell, strict=True)}
         right = shares(judges.right(images, requested, apart))
@@ -131,39 +129,40 @@ def combinations(options: Options, judges: Judges) -> dict[str, list[dict[str, A
     asked = [tuple(name.split("/")) for name in options.combinations.split(",")]
     if options.combinations == "all":
         asked = list(product(expression, pose))
-    found, pictures = {}, {}
+    rows, pictures = {}, {}
     for first, second in asked:
-        found[f"{first}/{second}"], some = combination((first, second), options, judges)
+        rows[f"{first}/{second}"], some = combination((first, second), options, judges)
         pictures |= some
-        print(f"{first}/{second}: {found[f'{first}/{second}']}", flush=True)
+        print(f"{first}/{second}: {rows[f'{first}/{second}']}", flush=True)
     sheets = options.folder / "sheets"
     sheets.mkdir(parents=True, exist_ok=True)
     draw_contact_sheet(pictures, least=64, most=96).save(sheets / "combinations.png")
-    return found
+    return rows
 
 
-def averaged(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The rows of all combinations, and their mean for each way."""
-    rows = [each for part in found.values() for each in part]
+def percent(cell: str) -> float:
+    """The number of a cell such as "38 %"."""
+    return float(cell.split()[0])
+
+
+def share_of_all(rows_of: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A row for each combination: the share of each way's images that show person, expression and pose as requested."""
+    return [
+        {"combination": rows[0]["combination"]} | {each["images"]: each["all"] for each in rows}
+        for rows in rows_of.values()
+    ]
+
+
+def averaged(rows_of: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A row for each way: its shares, mean over the combinations."""
+    every = [each for rows in rows_of.values() for each in rows]
     means = []
-    for way in dict.fromkeys(each["images"] for each in rows):
-        of_way = [each for each in rows if each["images"] == way]
-        means.append({"combination": f"mean of {len(of_way)}", "images": way, "n": sum(each["n"] for each in of_way)})
+    for way in dict.fromkeys(each["images"] for each in every):
+        rows = [each for each in every if each["images"] == way]
+        means.append({"images": way, "combinations": len(rows), "n": sum(each["n"] for each in rows)})
         for name in ("person", "expression", "pose", "all"):
-            means[-1][name] = f"{np.mean([float(each[name].split()[0]) for each in of_way]):.0f} %"
-    return [*rows, *means]
-
-
-def disgust() -> dict[str, Any]:
-    """The case of that name in bench-proof. Raises SystemExit where it was not measured."""
-    case = stored("proof").get("cases", {}).get("disgust")
-    if case is None:
-        raise SystemExit(
-            "disgust is not in bench/results/proof.json; measure it with: python bench/proof.py --cases disgust"
-        )
-    lines = [case["shown"] | {"classifier": "small network"}]
-    lines += [case["features"]["shown"] | {"classifier": "pretrained features"}] if "features" in case else []
-    return {"date": case["date"], "table": lines}
+            means[-1][name] = f"{np.mean([percent(each[name]) for each in rows]):.0f} %"
+    return means
 
 
 def store(name: str, part: Any, options: Options) -> None:
@@ -177,7 +176,7 @@ def store(name: str, part: Any, options: Options) -> None:
         "cells": [each for case in contests for each in case["cells"]],
         "turned": parts.get("turned", []),
         "combinations": averaged(parts.get("combinations", {})),
-        "disgust": parts.get("disgust", {}).get("table", []),
+        "combination": share_of_all(parts.get("combinations", {})),
     }
     budgets = {key: value for key, value in vars(options).items() if key not in ("data", "folder", "quick")}
     write(
@@ -196,7 +195,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the npz files")
     parser.add_argument("--folder", type=Path, default=Path("runs/faces"), help="runs, trainings and sheets")
     parser.add_argument("--cases", default=",".join(PARTS), help="parts to run")
-    parser.add_argument("--combinations", default=DIAGONAL, help="expression/pose,… or all 16")
+    parser.add_argument("--combinations", default="all", help="expression/pose,…; all: all 16")
     parser.add_argument("--translator-steps", type=int, default=500)
     parser.add_argument("--turning-steps", type=int, default=2500, help="of the translator of `turned`")
     parser.add_argument("--combination-steps", type=int, default=400, help="of the translator of each combination")
@@ -208,20 +207,18 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--trial-steps", type=int, default=150)
     parser.add_argument("--judge-steps", type=int, default=300)
     parser.add_argument("--quick", action="store_true", help="a few steps of each, to see that it works; no result")
-    given = vars(parser.parse_args(words))
-    if given["quick"]:
-        given |= {"folder": given["folder"] / "quick", "translator_steps": 20, "generator_steps": 20}
-        given |= {"combination_steps": 20, "turning_steps": 20}
-        given |= {"seeds": 2, "trial_steps": 10, "judge_steps": 20}
-    chosen = given.pop("cases").split(",")
+    values = vars(parser.parse_args(words))
+    if values["quick"]:
+        values |= {"folder": values["folder"] / "quick", "translator_steps": 20, "generator_steps": 20}
+        values |= {"combination_steps": 20, "turning_steps": 20}
+        values |= {"seeds": 2, "trial_steps": 10, "judge_steps": 20}
+    chosen = values.pop("cases").split(",")
     if unknown := set(chosen) - set(PARTS):
         raise SystemExit(f"there is no case '{min(unknown)}'; there are: {', '.join(PARTS)}")
-    options = Options(**given)
+    options = Options(**values)
     judges = Judges(cmu_heads(options.data, "pose"), "pose", options.folder / "judges", options.judge_steps)
     for name in chosen:
-        if name == "disgust":
-            store(name, disgust(), options)
-        elif name == "combinations":
+        if name == "combinations":
             store(name, combinations(options, judges), options)
         elif name == "turned":
             store(name, turned(options, judges), options)

@@ -60,7 +60,7 @@ class Bench:
         return float(self.options.minutes * 60 - (time.perf_counter() - self.started))
 
     def plan(self, name: str, images: LabelledImages, precision: str, **settings: Any) -> Plan:
-        """The recipe as `augury train` would play it."""
+        """The recipe as `augury train` would train it."""
         chosen = TrainSettings(recipe=name, precision=precision, batch=self.options.batch, **settings)
         return make_plan(images, chosen, seed=0, device=self.device, flips=True)
 

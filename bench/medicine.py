@@ -14,6 +14,7 @@ from typing import Any
 
 import augury
 from augury.cli.console import callbacks
+from augury.intervals import wilson
 from augury.pipeline.run_folder import Run
 from augury.settings import RunSettings
 from augury.validation import validated
@@ -39,20 +40,33 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+def settings(label: str, margin: float, steps: int = SETTINGS["train"]["steps"]) -> dict[str, Any]:
+    """The settings of a run; docs/medicine.md gives the same as a command."""
+    prove = SETTINGS["prove"] | {"metric": f"sensitivity@0.9:{label}", "margin": margin}
+    return SETTINGS | {"prove": prove, "train": SETTINGS["train"] | {"steps": steps}}
+
+
 def lines(name: str, run: Run) -> list[dict[str, Any]]:
-    """A row for each arm; the verdict and the risks beside the arm with synthetic images."""
+    """A row for each arm; the verdict and the risks beside the arm with synthetic images.
+
+    The interval of a sensitivity is Wilson's for the mean over the seeds: other test images, not other trainings.
+    """
     verdict, risks = run.verdict, {}
+    detected = verdict.operating_point["class"] if verdict.operating_point else ""
+    positives = next(each["test"] for each in verdict.per_class if each["class"] == detected)
     for score in run.read("scores")["scores"]:
         if score["name"] == "membership-AUC-classifier" and not score["group"]:
             risks["membership"] = f"{score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
     rows = []
     for arm, values in verdict.arms.items():
+        sensitivity = mean(verdict.values(arm))
+        low, high = wilson(sensitivity, positives)
         auc = [each for each in values["auc"] if each is not None]
         rows.append(
             {
                 "data": name,
                 "arm": arm,
-                "sensitivity": round(100 * mean(verdict.values(arm)), 1),
+                "sensitivity": f"{100 * sensitivity:.1f} ({100 * low:.1f} to {100 * high:.1f})",
                 "specificity": round(100 * mean(values["specificity"]), 1),
                 "AUC": round(mean(auc), 3),
             }
@@ -73,12 +87,10 @@ def main() -> None:
     table: list[dict[str, Any]] = []
     timed, sentences = [], {}
     for name, (file, label, what, margin) in SETS.items():
-        prove = SETTINGS["prove"] | {"metric": f"sensitivity@0.9:{label}", "margin": margin}
-        settings = SETTINGS | {"prove": prove, "train": SETTINGS["train"] | {"steps": options.steps}}
         run = augury.run(
             str(options.data / file),
             options.folder / name.lower(),
-            settings=validated(RunSettings, settings),
+            settings=validated(RunSettings, settings(label, margin, options.steps)),
             callbacks=callbacks(False),
         )
         table += lines(f"{name}, {what}", run)

@@ -2,8 +2,8 @@
 
 The planes are those of VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018): centres
 {-4, -2, 0, 2, 4}² with deviation .05, and a ring of radius 2 with deviation .02. The networks, the number of generator
-updates, the batch and the learning rates are the same for all; only the objective differs. The settings were sought for
-wgan_gp and r3gan, the others play with them untuned. As in those papers a sample
+updates, the batch and the learning rates are the same for all; only the objective differs. The settings were chosen for
+wgan_gp and r3gan; the others use them untuned. As in those papers a sample
 is of high quality within three standard deviations of its centre (98.9 % of the Gaussians' own are). A centre counts as
 found with at least a quarter of its fair share of the samples being such, which is stricter than the papers' one sample.
 
@@ -57,7 +57,7 @@ OBJECTIVES = {
     "minimax": objective("gan", loss="minimax", **ONE),
     "gan (non-saturating)": objective("gan", **ONE),
     "least squares": objective("gan", loss="least_squares", **ONE),
-    # alternating: simultaneous play hands down no slope from fakes beyond the margin, where the discriminator's is zero
+    # alternating: simultaneous updates have no gradient from fakes beyond the margin, where the discriminator's is zero
     "hinge + R1": objective("gan", loss="hinge", r1=0.3, **ONE),
     "wgan (clipping)": objective("wgan", clip=0.1, **{**TWO, "optimiser": "rmsprop"}),
     "wgan_gp": objective("wgan_gp", gradient_penalty=1.0, **TWO),
@@ -118,7 +118,7 @@ class Judge(nn.Module):
         return self.head(self.features(points), conditions)
 
 
-def played(objective: str, plane: str, steps: int, seed: int) -> tuple[int, float, float]:
+def measured(objective: str, plane: str, steps: int, seed: int) -> tuple[int, float, float]:
     """(modes found, share of high-quality samples, seconds) of one training of `steps` updates of the generator."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -148,11 +148,11 @@ def played(objective: str, plane: str, steps: int, seed: int) -> tuple[int, floa
 
 
 def modes_kept(objective: str, plane: str, steps: int, seed: int) -> tuple[int, float, float]:
-    """`played`, once: the answer is kept under runs/modes as long as neither this file nor the objective changes."""
+    """`measured`, once: the answer is stored under runs/modes as long as neither this file nor the objective changes."""
     key = digest([OBJECTIVES[objective].model_dump(), plane, steps, seed, Path(__file__).read_text(encoding="utf-8")])
     file = Path("runs/modes") / f"{key}.json"
     if not file.exists():
-        write_json(file, played(objective, plane, steps, seed))
+        write_json(file, measured(objective, plane, steps, seed))
     modes, good, spent = read_json(file)
     return modes, good, spent
 

@@ -119,6 +119,13 @@ def case_record(name: str, verdict: Verdict) -> dict[str, Any]:
     return {"date": time.strftime("%Y-%m-%d"), "row": line(name, verdict), "shown": shown(name, verdict), "arms": arms}
 
 
+def disgust_table(cases: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the rare expression, for both classifiers."""
+    case = cases.get("disgust", {})
+    rows = {"small network": case.get("shown"), "pretrained features": case.get("features", {}).get("shown")}
+    return [shown_row | {"classifier": classifier} for classifier, shown_row in rows.items() if shown_row]
+
+
 def main() -> None:
     """Every case that can be made from the data at hand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,7 +156,8 @@ def main() -> None:
         ]
         table = [case["shown"] for case in cases.values()]
         pretrained = [case["features"]["shown"] for case in cases.values() if "features" in case]
-        write("proof", rows, table=table, tables={"pretrained": pretrained}, cases=cases)
+        tables = {"pretrained": pretrained, "disgust": disgust_table(cases)}
+        write("proof", rows, table=table, tables=tables, cases=cases)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The sides that bench/speed.py compares: each is built from its name, to be played and to draw.
+"""The sides that bench/speed.py compares: each is built from its name, to train and to draw.
 
 A recipe's name stands for Augury's own training and drawing. `dcgan_as_large` is the dcgan recipe, as wide as it must be
-to have at least as many parameters as `pytorch_gan`; `game_on_peer` is Augury's game training that peer's own networks;
+to have at least as many parameters as `pytorch_gan`; `augury_on_peer` is Augury's training of that peer's own networks;
 `stylegan_grouped` and `stylegan_scaled` are StyleGAN2 as it was first formulated and as the ADA release trains it.
 """
 
@@ -29,11 +29,11 @@ SIZES = {32: 1, 64: 3, 128: 3}
 """px -> channels."""
 DRAWN = 256
 Cost = tuple[Callable[[int], object], Callable[[], int], int]
-"""(play a step, draw and say how many, parameters)."""
+"""(train a step, draw and return how many, parameters)."""
 
 
 def planned(name: str, images: LabelledImages, batch: int, **overrides: Any) -> Plan:
-    """The recipe as `augury train` would play it."""
+    """The recipe as `augury train` would train it."""
     settings = TrainSettings(recipe=name, steps=1000, batch=batch, overrides=overrides)
     return make_plan(images, settings, seed=0, device=choose_device("cpu"), flips=True)
 
@@ -73,7 +73,7 @@ def side(name: str, size: int, batch: int) -> tuple[Cost, int]:
         if name == "pytorch_gan":
             return (train_step, lambda: len(drawn(DRAWN)), count), 1
         return augury(planned("dcgan", images, batch, **wide_enough("dcgan", images.shape, count)), images), 1
-    if name == "game_on_peer":
+    if name == "augury_on_peer":
         keep_memory()
         plan = planned("dcgan", images, batch)
         networks = pytorch_gan.ConvGenerator(images.shape), pytorch_gan.ConvDiscriminator(images.shape)

@@ -3,8 +3,8 @@
 Three kinds of rows. A recipe alone: floating-point operations a second of its training (convolutions and matrix
 products of a mean step, counted) against a large 3×3 convolution forward and back in fp32, the machine's ceiling; its
 images a second and peak memory stand in the case and under "recipes" in the result file. Against PyTorch-GAN's dcgan:
-Augury's dcgan recipe as wide as it must be to have at least as many parameters, and Augury's game training the peer's
-very own networks. Against StyleGAN2 in its first formulation, at equal parameters: training and drawing.
+Augury's dcgan recipe as wide as it must be to have at least as many parameters, and Augury's training of the
+peer's own networks. Against StyleGAN2 in its first formulation, at equal parameters: training and drawing.
 
 Every measurement is a fresh process. Sides that are compared take turns; medians are reported. Training is what a
 user gets: batches, augmentation, penalties, moving average. A mean step weighs steps with and without lazy penalties.
@@ -29,7 +29,7 @@ from sides import SIZES, side
 
 COMPARISONS = {
     "dcgan_as_large": {"pytorch_gan": "PyTorch-GAN dcgan"},
-    "game_on_peer": {"pytorch_gan": "PyTorch-GAN dcgan, the same networks"},
+    "augury_on_peer": {"pytorch_gan": "PyTorch-GAN dcgan, the same networks"},
     "stylegan": {
         "stylegan_grouped": "StyleGAN2, grouped modulated convolutions",
         "stylegan_scaled": "StyleGAN2, scaled while training as in ADA",

@@ -149,7 +149,7 @@ PLAYED = {
     "rpgan": "r3gan (relativistic + R1 + R2)",
     "r3gan": "r3gan (relativistic + R1 + R2)",
 }
-"""Recipe -> the objective of bench-modes that it plays with."""
+"""Recipe -> the objective of bench-modes that it uses."""
 
 
 def recipes() -> str:

@@ -28,7 +28,7 @@ from common import interleaved, row, write
 
 
 def ours(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]:
-    """Images a second of Augury's own game."""
+    """Images a second of Augury's own training."""
     trainer, batches = set_up(plan, images)
     device, step = torch.device(plan.device), 0
 

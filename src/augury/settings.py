@@ -31,13 +31,28 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
 """Where the curves of a training can be shown."""
 Side = Annotated[int, Field(ge=1, le=LARGEST)]
 Judged = Annotated[int, Field(ge=8, le=LARGEST_JUDGED)]
-Rates = tuple[Annotated[float, Field(gt=0)], ...]
-Decays = tuple[Annotated[float, Field(ge=0)], ...]
-Names = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value),
-]
+
+
+def _names(value: Any) -> Any:
+    """A text with commas as a tuple of names."""
+    if isinstance(value, str):
+        return tuple(map(str.strip, value.split(","))) if value else ()
+    return value
+
+
+def _numbers(value: Any) -> Any:
+    """A text with commas, or one number, as a tuple of numbers."""
+    if isinstance(value, str):
+        return tuple(map(float, value.split(",")))
+    return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 """Also accepts one comma-separated text."""
+Ratios = Annotated[tuple[float, ...], BeforeValidator(_numbers)]
+Rates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_numbers)]
+Decays = Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_numbers)]
+"""Also accept one comma-separated text, or one number."""
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
 
 
@@ -64,7 +79,7 @@ class DataSettings(Settings):
         description="for tables: the columns of image, label, group and split, where their names are not standard",
         examples=[{"label": "diagnosis"}],
     )
-    attributes: tuple[str, ...] | None = Field(
+    attributes: Names | None = Field(
         None,
         description="for tables: columns that are attributes; null: those with few values",
         examples=[("stain", "pose")],
@@ -182,7 +197,7 @@ class TrainSettings(Settings):
     batch: int | None = Field(
         None, ge=2, description="images per step; null: 64 (translator: 32, flow: 16), or all images if fewer"
     )
-    condition: tuple[str, ...] = Field(
+    condition: Names = Field(
         (),
         description="attributes to condition on in addition to the class; with recipe translator, empty cells of class × these "
         "attributes are filled",
@@ -333,7 +348,7 @@ class ProveSettings(Settings):
     )
     steps: int = Field(300, ge=1, description="training steps of a classifier, the same for every arm")
     batch: int = Field(64, ge=2, description="images per step")
-    ratios: tuple[float, ...] = Field(
+    ratios: Ratios = Field(
         (0.0, 0.25, 0.5, 1.0),
         description="candidate numbers of synthetic images per real one; one is chosen on validation",
     )
@@ -343,9 +358,9 @@ class ProveSettings(Settings):
         "features linear_probe:FEATURES; a function of your own: package.module:function; auto: the best one on "
         "validation of `candidates`",
     )
-    candidates: tuple[str, ...] = Field(
+    candidates: Names = Field(
         (),
-        description='classifiers that auto chooses from, such as ["finetune:timm:resnet50", "cnn"]; empty: cnn and, where '
+        description="classifiers that auto chooses from, such as finetune:timm:resnet50,cnn; empty: cnn and, where "
         "EfficientNet-Lite0 is installed, a linear layer on its features and its fine-tuning; the latter on a GPU, or where --time "
         "suffices for it",
     )

@@ -11,7 +11,7 @@ from scipy.stats import mannwhitneyu
 from augury.errors import SettingsError
 from augury.generation import FILTERS, Identity, described, filters_for_translations, group_folds, why_no_identity
 from augury.generation.filters import FOR_TRANSLATIONS, apply
-from augury.generation.identity import FALSE_REJECTIONS, LEAST_PROBES, TOLERATED, p_values, played
+from augury.generation.identity import FALSE_REJECTIONS, LEAST_PROBES, TOLERATED, p_values, pairs_across
 from augury.images import Attribute, LabelledImages
 from augury.settings import GenerateSettings
 from tests.helpers.generation_data import candidates, known
@@ -83,7 +83,7 @@ def test_the_auc_is_that_of_the_rank_sum_test() -> None:
     train = people(spread=14, seed=3)
     score = identity(train)
     recognition = score.recognitions[1]
-    probes, sources = played(score.groups, score.conditions, 1, seed=0)
+    probes, sources = pairs_across(score.groups, score.conditions, 1, seed=0)
     levels, areas = ANGLES[train.images[:, 0, 0, 0]], []
     for probe, source in zip(probes, sources, strict=True):
         block = (score.folds == score.folds[source]) & (score.conditions == score.conditions[source]).all(1)
@@ -127,7 +127,7 @@ def test_a_real_image_is_rejected_about_as_often_as_the_limit_says() -> None:
     """Other images of the same groups, which played no part in measuring, are translations that keep the identity."""
     train, unseen = people(spread=12, seed=5), people(spread=12, seed=6)
     score = identity(train)
-    probes, sources = played(score.groups, score.conditions, 1, seed=1)
+    probes, sources = pairs_across(score.groups, score.conditions, 1, seed=1)
     rejected = score.scores(unseen.images[probes], unseen.conditions(CONDITION)[probes], sources) < 0.2
     assert score.recognitions[1].judges and 0.08 < rejected.mean() < 0.32
 
@@ -159,7 +159,7 @@ def test_pairs_differ_in_one_column_alone() -> None:
     random = np.random.default_rng(0)
     groups, conditions = random.integers(0, 9, 120), random.integers(0, 3, (120, 2))
     for column in (0, 1):
-        probes, sources = played(groups, conditions, column, seed=0)
+        probes, sources = pairs_across(groups, conditions, column, seed=0)
         assert (groups[probes] == groups[sources]).all()
         differs = conditions[probes] != conditions[sources]
         assert differs[:, column].all() and not differs[:, 1 - column].any()

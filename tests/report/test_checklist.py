@@ -86,6 +86,29 @@ def test_answers_hold_the_numbers_of_the_run() -> None:
     assert "specificity is 88.0 % (gan)" in point["36"][2]
 
 
+@pytest.mark.parametrize(
+    ("more", "by", "present", "absent"),
+    [
+        (
+            {},
+            "validation",
+            ("in one evaluation", "took no part in the choice"),
+            ("interim", "optimistic", "earlier trial"),
+        ),
+        ({"looks": ({"seeds": 6}, {"seeds": 12})}, "validation", ("at 2 planned interim looks",), ("one evaluation",)),
+        ({"earlier_seeds": 5, "earlier_outcome": "no difference"}, "validation", ("earlier trial with 5 seeds",), ()),
+        ({}, "verdict", ("It also chose the classifier", "optimistic"), ("took no part",)),
+        ({}, "", ("No classifier was stored.",), ("optimistic", "took no part")),
+    ],
+)
+def test_every_use_of_the_test_split_is_stated(
+    more: dict[str, object], by: str, present: tuple[str, ...], absent: tuple[str, ...]
+) -> None:
+    card = {"arm": {"name": "none", "by": by, "why": "for a reason"}} if by else {}
+    answer = ANSWERS["selection"](replace(study(**more), card=card))
+    assert all(text in answer for text in present) and not any(text in answer for text in absent)
+
+
 def test_risks_come_first_and_are_not_silent_without_a_score() -> None:
     text = checklist(study())
     assert text.index(

@@ -106,13 +106,15 @@ def test_what_was_saved_after_the_state_gone_back_to_is_not_taken_up(tmp_path) -
 def test_a_training_with_a_budget_goes_on_in_its_folder(tmp_path, monkeypatch) -> None:
     data, settings = small(), TrainSettings(recipe="dcgan", budget=0.5, batch=8, checkpoint_every=1e-9)
     uninterrupted = train(data, tmp_path, settings=settings, device="cpu")
-    played: list[int] = []
+    trained_steps: list[int] = []
     monkeypatch.setattr(AdversarialTrainer, "train_step", lambda *_: pytest.fail("trained again"))
     assert train(data, tmp_path, settings=settings, device="cpu").weights == uninterrupted.weights
     monkeypatch.undo()
     longer = settings.model_copy(update={"budget": None, "steps": 2})
-    other = train(data, tmp_path, settings=longer, device="cpu", on_progress=lambda micro: played.append(micro.step))
-    assert other.card.steps == 2 == max(played) and len(checkpoints.files(tmp_path)) == 2
+    other = train(
+        data, tmp_path, settings=longer, device="cpu", on_progress=lambda micro: trained_steps.append(micro.step)
+    )
+    assert other.card.steps == 2 == max(trained_steps) and len(checkpoints.files(tmp_path)) == 2
 
 
 def test_a_training_resumes_when_its_start_generator_has_moved_or_gone(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The game's parts: what discriminators can be told, penalties at the right images, adaptation, divided batches."""
+"""The parts of adversarial training: what discriminators are conditioned on, penalties at the right images, adaptation, divided batches."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Line(nn.Module):
 def trainer_of_line(
     augment=lambda images, draws: images / 4, name: str = "dcgan", **overrides: object
 ) -> AdversarialTrainer:
-    """A game against a line of weight 2, through an augmentation that divides by 4."""
+    """A trainer against a line of weight 2, through an augmentation that divides by 4."""
     generator, _ = build("dcgan", {}, (1, 16, 16), (2,))
     return AdversarialTrainer(
         generator, Line(2.0), recipe(name, overrides), augment, seed=0, device=CPU, precision="fp32"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from augury.cli import commands as cli
 from augury.cli.commands import app
+from augury.cli.options import settled
 from augury.pipeline.run_folder import Run
 from augury.report.checklist import AUTHOR
+from augury.settings import RunSettings
+from augury.validation import validated
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +36,51 @@ SMALL += [
 SMALL += ["--set=generate.sampling_strategy=6", "--set=generate.filters=near_copy", "--set=score.limit=40"]
 
 
-def commands(page: str) -> list[str]:
-    """The lines of the first code block of a page that has runs."""
-    block = next(
-        text
-        for text in re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
+def blocks(page: str) -> list[list[str]]:
+    """The lines of the code blocks of a page that have runs."""
+    texts = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
+    return [
+        [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+        for text in texts
         if "augury run" in text
-    )
-    return [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    ]
+
+
+def run_settings(page: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, RunSettings]:
+    """The settings of each `augury run` of a page, by the name of its data, without running it."""
+    settings: dict[str, RunSettings] = {}
+
+    def record(path: Path, output: Path, until: str, quiet: bool, *others: Any) -> None:
+        extra, sections, top, config, *_ = others
+        settings[path.name] = settled({}, extra, sections, top, config)
+        raise typer.Exit
+
+    monkeypatch.setattr(cli, "work", record)
+    for line in (line for block in blocks(page) for line in block if line.startswith("augury run")):
+        assert CliRunner().invoke(app, shlex.split(line)[1:]).exit_code == 0, line
+    return settings
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    return importlib.import_module
+
+
+def test_the_tables_of_the_medical_page_are_of_its_commands(
+    bench: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    medicine = bench("medicine")
+    assert run_settings("medicine.md", monkeypatch) == {
+        file: validated(RunSettings, medicine.settings(label, margin))
+        for file, label, _, margin in medicine.SETS.values()
+    }
+
+
+def test_the_tables_of_the_astronomical_page_are_of_its_command(
+    bench: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_settings("astronomy.md", monkeypatch) == {"galaxies": validated(RunSettings, bench("galaxies").SETTINGS)}
 
 
 def performed(lines: list[str]) -> None:
@@ -69,7 +115,7 @@ def test_the_commands_of_the_medical_page(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
     medmnist(tmp_path / "breastmnist.npz")
-    performed(commands("medicine.md"))
+    performed(blocks("medicine.md")[0])
     run = Run("runs/breast")
     verdict = run.verdict
     assert verdict.metric == "sensitivity for 0 at 90 % specificity" and verdict.test_n == 14
@@ -96,7 +142,7 @@ def test_the_commands_of_the_astronomical_page(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
-    lines = commands("astronomy.md")
+    lines = blocks("astronomy.md")[0]
     assert lines[0].split()[:2] == ["python", "examples/simulate_galaxies.py"]
     simulate_galaxies.simulate(tmp_path / lines[0].split()[2], train=80, held_out=30)
     performed(lines)

@@ -227,3 +227,6 @@ def test_the_examples_of_the_help_name_real_options() -> None:
         text = CliRunner().invoke(app, ["latent", verb, "--help"]).stdout
         (example,) = [line for line in text.splitlines() if "Example: augury latent" in line] or [""]
         assert f"augury latent {verb} runs/" in example
+        options = {word for word in example.split() if word.startswith("-")}
+        listed = text.replace(example, "").replace(",", " ").split()
+        assert options <= set(listed), options

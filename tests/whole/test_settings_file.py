@@ -119,6 +119,31 @@ def test_overrides_of_a_file_replace_stored_ones_and_hold_for_their_recipe(tmp_p
     assert run_settings(stored, {"recipe": "vae"}).train.overrides == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("prove.ratios=0,0.5", (0.0, 0.5)),
+        ("prove.ratios=[0, 0.5]", (0.0, 0.5)),
+        ("prove.ratios=0.5", (0.5,)),
+        ("prove.learning_rates=0.001, 0.01", (0.001, 0.01)),
+        ("prove.weight_decays=0", (0.0,)),
+        ("prove.candidates=finetune:timm:resnet50,cnn", ("finetune:timm:resnet50", "cnn")),
+        ("prove.arms=none, gan", ("none", "gan")),
+        ("train.condition=pose", ("pose",)),
+        ("data.attributes=stain,pose", ("stain", "pose")),
+    ],
+)
+def test_a_list_is_typed_with_commas_or_as_json(text: str, parsed: tuple[object, ...]) -> None:
+    section, name = text.partition("=")[0].split(".")
+    assert getattr(getattr(settled({}, [text], {}, {}), section), name) == parsed
+
+
+@pytest.mark.parametrize("text", ["prove.ratios=a few", "prove.learning_rates=0.001,0", "prove.ratios=true"])
+def test_a_list_of_no_numbers_is_refused_by_name(text: str) -> None:
+    with pytest.raises(SettingsError, match=text.partition("=")[0]):
+        settled({}, [text], {}, {})
+
+
 def test_the_command_line_reads_the_file_and_the_run_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "CLASSIFIER_STEPS", 3)
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 12), dtype=np.uint8)

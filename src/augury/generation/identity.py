@@ -1,6 +1,6 @@
 """Whether a translation is still recognised as the group (person, patient, track) of its source image.
 
-Networks that have never seen a group embed its images. A real image of the group that shows the new value plays the
+Networks that have never seen a group embed its images. A real image of the group that shows the new value stands in for the
 translation first. The networks judge translations only where they recognise such real images.
 """
 
@@ -32,7 +32,7 @@ TOLERATED = 0.05
 FALSE_REJECTIONS = 0.05
 """Default limit of the score: about this share of the translations that keep the identity as real images do is rejected."""
 MOST_PROBES = 2000
-"""Real images that play a translation, at most; more would only cost time."""
+"""Real images that stand in for translations, at most; more would only cost time."""
 CHUNK = 1024
 """Images embedded at a time."""
 
@@ -46,7 +46,7 @@ class Recognition:
     column
         Name of the attribute, or "label".
     probes, groups
-        Number of real images that played a translation, and of their groups.
+        Number of real images that stood in for translations, and of their groups.
     auc
         How often an image is nearer to one of its group than to one of another group, 0.5 by chance. None: not measured.
     detected
@@ -111,7 +111,7 @@ class Identity:
     embed
         (images uint8 [N, C, H, W], fold) -> unit vectors [N, D] by the network that was not trained on this fold.
     seed
-        Chooses the real images that play sources.
+        Chooses the real images that stand in for sources.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Identity:
         return "; ".join(self.recognitions[column].sentence for column in columns)
 
     def scores(self, images: Images, conditions: Codes, sources: Codes) -> Floats:
-        """Compare translations with the real images that played one.
+        """Compare translations with the real images that stood in for them.
 
         The score is the share of these real images that are recognised no better than the translation, counting the
         translation itself (the p-value of conformal prediction; Vovk et al. 2005, section 2.2). A translation that keeps the
@@ -230,9 +230,9 @@ class Identity:
         return embedded
 
     def _measured(self, column: int) -> Recognition:
-        """Let real images play translations of another image of their group that differs in `column` alone."""
+        """Let real images stand in for translations of another image of their group that differs in `column` alone."""
         name = ("label", *self.condition)[column]
-        probes, sources = played(self.groups, self.conditions, column, self.seed)
+        probes, sources = pairs_across(self.groups, self.conditions, column, self.seed)
         chosen = np.sort(rng(self.seed, "identity", "probes", column).permutation(len(probes))[:MOST_PROBES])
         probes, sources = probes[chosen], sources[chosen]
         if not len(probes):
@@ -273,7 +273,7 @@ def p_values(shares: Floats, real: Floats) -> Floats:
     return np.where(np.isnan(shares), 1.0, (1 + worse) / (1 + len(real)))
 
 
-def played(groups: Codes, conditions: Codes, column: int, seed: int) -> tuple[Codes, Codes]:
+def pairs_across(groups: Codes, conditions: Codes, column: int, seed: int) -> tuple[Codes, Codes]:
     """Pairs of real images of one group that differ in `column` alone: (probes, sources), int64 [P] each.
 
     A probe occurs once for each other value of the column that its group has; the source is drawn among the images with it.
@@ -309,6 +309,6 @@ def why_no_identity(train: LabelledImages, condition: tuple[str, ...], columns: 
     conditions, names = train.conditions(condition), ("label", *condition)
     counted = []
     for column in columns:
-        probes, _ = played(train.groups, conditions, column, seed)
+        probes, _ = pairs_across(train.groups, conditions, column, seed)
         counted.append(Recognition(names[column], len(np.unique(probes)), len(np.unique(train.groups[probes]))))
     return "" if any(each.enough for each in counted) else "; ".join(each.sentence for each in counted)

@@ -243,7 +243,7 @@ def finished(
     test_logits, distance = scores(deployed, test.images)
     if not np.isfinite(test_logits).all():
         raise TrainingError(
-            "the classifier gives no number for some test images; lower its learning rate (--set prove.learning_rates=[0.001])"
+            "the classifier gives no number for some test images; lower its learning rate (--set prove.learning_rates=0.001)"
         )
     before, after = _softmax(test_logits), _softmax(test_logits / temperature)
 

@@ -222,7 +222,7 @@ def probabilities(model: nn.Module, images: Inputs | HasImages, batch: int = 256
     if not np.isfinite(predictions).all():
         raise TrainingError(
             f"the classifier gives no number for {int((~np.isfinite(predictions)).any(1).sum())} of {len(predictions)} images; lower its "
-            "learning rate (--set prove.learning_rates=[0.001]) or check it for a division by zero"
+            "learning rate (--set prove.learning_rates=0.001) or check it for a division by zero"
         )
     return predictions
 

@@ -287,7 +287,24 @@ def _training(study: Study) -> str:
 def _selection(study: Study) -> str:
     arm = study.card.get("arm")
     chosen = f"The classifier to take away is {arm['name']}: {arm['why']}." if arm else "No classifier was stored."
-    return f"{chosen} The test split was read once, for the verdict."
+    return f"{chosen} {_uses_of_test(study.verdict, str(arm['by']) if arm else '')}"
+
+
+def _uses_of_test(v: Verdict, chosen_by: str) -> str:
+    """What the test split was used for, and how often."""
+    looks = len(v.looks)
+    text = (
+        f"The test split was evaluated at {looks} planned interim looks, whose significance levels are corrected."
+        if looks > 1
+        else "The test split gave this verdict in one evaluation."
+    )
+    if v.earlier_seeds:
+        text += f" An earlier trial with {v.earlier_seeds} seeds had used it (outcome: {v.earlier_outcome}), which raises the error rate."
+    if chosen_by == "verdict":
+        text += " It also chose the classifier, whose accuracy is slightly optimistic."
+    elif chosen_by:
+        text += " It also measured the classifier, and took no part in the choice."
+    return text
 
 
 def _imbalance(study: Study) -> str:
