@@ -242,9 +242,9 @@ def line(name: str, of: dict[int, dict[str, float]]) -> dict[str, Any]:
     sizes = sorted(of)
     values = [1e6 * of[count]["seconds"] for count in sizes]
     cells: dict[str, Any] = {"µs per image": OPERATIONS[name][0]}
-    cells |= {f"{count:,} images": value for count, value in zip(sizes, values, strict=True)}
+    cells |= {f"{count:,} images": round(value) for count, value in zip(sizes, values, strict=True)}
     growth = values[-1] / values[-2] if len(values) > 1 else 1.0
-    return {**cells, "last / before": growth, "MiB at the last": round(of[sizes[-1]]["memory"])}
+    return {**cells, "last / before": f"{growth:.2f}", "MiB at the last": round(of[sizes[-1]]["memory"])}
 
 
 if __name__ == "__main__":
