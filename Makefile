@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; only git, make and python3 are needed beforehand.
 PYTHON ?= python3
 BIN = .venv/bin
-.PHONY: setup demo test coverage check check-dist bench soak fuzz audit docs clean
+.PHONY: setup demo test test-scale coverage check check-dist bench soak fuzz audit docs clean
 
 setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt requirements-demo.txt
@@ -17,6 +17,13 @@ demo: setup  ## the main job on the embedded samples: a long tail, and an empty 
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+SCALE_TESTS = tests/training/test_distributed.py tests/training/test_failure_watch.py tests/whole/test_torchrun.py tests/shards \
+	tests/tracking tests/tuning tests/faults tests/generation/test_vector_index.py tests/generation/test_pixel_neighbours.py
+
+test-scale: setup  ## the tests of several processes, Ray, trackers, tuning, faults and the index, with their packages; one that lacks fails
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[scale,track,tune,index]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --require-packages $(SCALE_TESTS)
 
 coverage: setup  ## the tests, and the lines of src/augury that they do not run; a report without a limit
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=augury --cov-report=term-missing:skip-covered
@@ -44,9 +51,9 @@ soak: setup  ## kill runs at random moments, damage checkpoints, send signals: a
 fuzz: setup  ## damaged files for every parser: each must be read or refused in words
 	PYTHONPATH=. $(BIN)/python scripts/fuzz.py
 
-audit: setup  ## known vulnerabilities of the pinned packages
+audit: setup  ## known vulnerabilities of the pinned packages; asks a database over the network
 	$(BIN)/pip install -q pip-audit
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/pip-audit --requirement constraints.txt --requirement requirements-demo.txt --no-deps --disable-pip
 
 docs: setup  ## the pages in docs/, as docs/_build/index.html
 	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'

@@ -22,3 +22,12 @@ default_role = "code"
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 nitpicky = False
+
+
+def setup(app):
+    """A link to a file at the root of the repository, which is no page, offers that file for download."""
+
+    def offer(app, docname, source):
+        source[0] = source[0].replace("](../SECURITY.md)", "](path:../SECURITY.md)")
+
+    app.connect("source-read", offer)

@@ -2,10 +2,12 @@
 
 A reference run on noise images takes about ten seconds. Then runs of the same settings are
 - killed with SIGKILL after a random time, again and again until they finish,
+- killed as soon as a stage begins, for each stage that no random kill has met,
 - killed amid training and resumed from a checkpoint before the newest, one bit of which is changed,
 - stopped with SIGINT or SIGTERM, which must end them within LATEST seconds.
 Synthesizer, synthetic images, split, verdict, classifier and data set of each finished run are compared with those of the reference.
-`make soak` makes 50 kills, in about twenty minutes on two cores.
+The kills are counted by stage, and a stage without one is a failure. `make soak` makes 50 random kills, in about twenty minutes on
+two cores.
 """
 
 from __future__ import annotations
@@ -19,13 +21,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from augury.files import read_json
+from augury.pipeline.stages import STAGES
 from augury.randomness import rng
 from augury.training import checkpoints
 
+ENDED = "end"
+"""The process ends: all stages are done."""
 LATEST = 15.0
 """Seconds within which a signal must end a run."""
 AUGURY = [sys.executable, "-m", "augury"]
@@ -62,6 +69,12 @@ def outcome(run: Path) -> dict[str, str]:
     return hashes | {"verdict": hashlib.sha256(json.dumps(verdict).encode()).hexdigest()[:12], "dataset": exported}
 
 
+def stage_of(run: Path) -> str:
+    """The stage that a run works on: the first one that is not done."""
+    done = read_json(run / "state.json") if (run / "state.json").exists() else {}
+    return next((name for name in STAGES if name not in done), ENDED)
+
+
 def finished(process: subprocess.Popen[bytes], run: Path, reference: dict[str, str], what: str) -> bool:
     """Wait for the end of a run and compare it; report a difference."""
     _, errors = process.communicate(timeout=600)
@@ -76,13 +89,13 @@ def finished(process: subprocess.Popen[bytes], run: Path, reference: dict[str, s
 
 def kills(
     data: Path, folder: Path, reference: dict[str, str], seconds: float, count: int, seed: int
-) -> tuple[int, int]:
-    """(kills, failed runs): SIGKILL at random moments until each run has finished."""
-    random, killed, failed, number = rng(seed, "kills"), 0, 0, 0
-    while killed < count:
+) -> tuple[Counter[str], int]:
+    """(kills by stage, failed runs): SIGKILL at random moments until each run has finished."""
+    random, killed, failed, number = rng(seed, "kills"), Counter[str](), 0, 0
+    while killed.total() < count:
         run, number, here = folder / f"kill-{number}", number + 1, 0
         stages: list[str] = []
-        while here < 8 and killed < count:
+        while here < 8 and killed.total() < count:
             process = begin(data, run)
             try:
                 process.communicate(timeout=float(random.uniform(0.5, seconds)))
@@ -90,13 +103,30 @@ def kills(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
-                killed, here = killed + 1, here + 1
-                done = json.loads((run / "state.json").read_text()) if (run / "state.json").exists() else {}
-                stages.append(list(done)[-1] if done else "start")
+                stages.append(stage_of(run))
+                killed[stages[-1]] += 1
+                here += 1
         ended = finished(begin(data, run), run, reference, f"run {number} killed {here} times")
         failed += not ended
-        print(f"run {number}: killed {here} times after {', '.join(stages) or '-'}: {'same' if ended else 'NOT THE SAME'}; "
-              f"{killed} of {count} kills", flush=True)  # fmt: skip
+        print(f"run {number}: killed {here} times in {', '.join(stages) or '-'}: {'same' if ended else 'NOT THE SAME'}; "
+              f"{killed.total()} of {count} kills", flush=True)  # fmt: skip
+    return killed, failed
+
+
+def kills_in(data: Path, folder: Path, reference: dict[str, str], missed: list[str]) -> tuple[Counter[str], int]:
+    """(kills by stage, failed runs): a SIGKILL as soon as a stage begins, for each of these stages."""
+    killed, failed = Counter[str](), 0
+    for name in missed:
+        run = folder / f"kill-in-{name}"
+        process = begin(data, run)
+        while not (run.exists() and stage_of(run) == name) and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+        killed[stage_of(run)] += 1
+        ended = finished(begin(data, run), run, reference, f"run killed in {name}")
+        failed += not ended
+        print(f"killed as {name} began: {'same' if ended else 'NOT THE SAME'}", flush=True)
     return killed, failed
 
 
@@ -163,13 +193,19 @@ def main() -> None:
         seconds, reference = time.monotonic() - started, outcome(folder / "reference")
         print(f"reference run: {seconds:.0f} s", flush=True)
         killed, failed = kills(folder / "photos.npz", folder, reference, seconds, options.kills, options.seed)
+        further, failed_too = kills_in(folder / "photos.npz", folder, reference, [n for n in STAGES if not killed[n]])
+        killed, failed = killed + further, failed + failed_too
+        missed = [name for name in STAGES if not killed[name]]
         damaged = damages(folder / "photos.npz", folder, reference, options.damages, options.seed)
         stopped = signals(folder / "photos.npz", folder, reference, seconds, options.signals, options.seed)
+    print(f"kills by stage: {', '.join(f'{name} {killed[name]}' for name in (*STAGES, ENDED))}")
+    if missed:
+        print(f"FAILED, no kill in: {', '.join(missed)}")
     print(
-        f"{killed} kills, {failed} runs not the same; {options.damages} damaged checkpoints, {damaged} not the same; "
+        f"{killed.total()} kills, {failed} runs not the same; {options.damages} damaged checkpoints, {damaged} not the same; "
         f"{options.signals} signals, {stopped} failed"
     )
-    raise SystemExit(bool(failed or damaged or stopped))
+    raise SystemExit(bool(failed or missed or damaged or stopped))
 
 
 if __name__ == "__main__":

@@ -159,3 +159,12 @@ def test_a_card_that_asks_for_a_huge_network_is_refused_before_it_is_built(part:
         getattr(Run(tmp_path / "r"), part)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 700, f"{grown:.0f} MiB more"
+
+
+def test_the_pages_state_the_limit_of_uploads() -> None:
+    pytest.importorskip("starlette", reason="the extra [explore] is not installed")
+    from augury.explorer.uploads import UPLOAD_LIMIT
+
+    docs, limit = Path(__file__).parents[2] / "docs", f"{UPLOAD_LIMIT / 2**20:g} MB"
+    assert f"Uploads are limited to {limit} and" in (docs / "security.md").read_text(encoding="utf-8")
+    assert f"A file may have {limit} and" in (docs / "explorer.md").read_text(encoding="utf-8")

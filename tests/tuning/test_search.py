@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from sqlalchemy.engine import make_url
 
 import augury
 from augury.errors import DataError, MissingExtraError, SettingsError
 from augury.images import LabelledImages
 from augury.pipeline import session as sessions
 from augury.pipeline.inputs import Callbacks
-from augury.pipeline.settings_file import read_settings
+from augury.pipeline.settings_file import read_settings, write_settings
 from augury.settings import RunSettings
 from augury.tuning import Tuned, preparation
 from augury.tuning import study as studies
 from augury.tuning.preparation import Times, prepare
 from augury.tuning.search import Search
 from augury.validation import validated
-from tests.helpers.command_line import command
+from tests.helpers.command_line import call, command
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +120,7 @@ def test_a_study_of_other_data_settings_or_objective_is_refused(searched: Tuned,
         ({"test": 5}, "other images"),
         ({"recipes": ("rpgan",)}, "another search space or other settings"),
         ({"settings": SMALL | {"prove": {"steps": 4, "batch": 8}}}, "another search space or other settings"),
-        ({"objective": "kid"}, "another search space"),
+        ({"objective": "kid"}, "about the objective gan_train, not kid"),
     ):
         with pytest.raises(SettingsError, match=words):
             tuned(tmp_path / "other", study=address, **more)
@@ -143,6 +144,58 @@ def test_errors_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'augury\[tune\]'"):
         tuned(tmp_path / "g")
+
+
+def test_settings_that_are_stated_stay_even_where_they_have_the_default(tmp_path: Path) -> None:
+    stated = SMALL | {"generate": {"filters": [], "truncation": 1.0}}
+    first = tuned(tmp_path / "tune", recipes=("vae",), trials=2, settings=stated)
+    again = tuned(tmp_path / "tune", recipes=("vae",), trials=1, settings=None)
+    assert len(again.trials) == 3 and "label_sampling" in again.trials[0]["parameters"]
+    assert not [trial for trial in again.trials if "truncation" in trial["parameters"]]
+    with pytest.raises(SettingsError, match="another search space or other settings"):
+        tuned(tmp_path / "tune", recipes=("vae",), fixed=("label_sampling",), settings=stated)
+    assert first.settings.generate.truncation == 1.0
+
+
+def test_set_with_the_default_value_is_not_searched_and_a_repeated_command_keeps_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "data.npz", images=noise().images, labels=noise().labels, split=noise().split)
+    searched: list[set[str]] = []
+
+    def space_only(prepared: Any, *_: Any) -> Any:
+        searched.append({dimension.name for dimension in prepared.space.dimensions})
+        raise SettingsError("the space is known")
+
+    monkeypatch.setattr("augury.tuning.search.Search", space_only)
+    (tmp_path / "short.yaml").write_text("train:\n  label_sampling: sqrt\n")
+    write_settings(tmp_path / "whole.yaml", validated(RunSettings, SMALL))
+    words = [
+        "tune",
+        tmp_path / "data.npz",
+        "--time",
+        "10m",
+        "--set",
+        "train.steps=6",
+        "--recipe",
+        "vae",
+        "--objective",
+        "kid",
+    ]
+    for folder, more in (
+        ("plain", []),
+        ("one", ["--set", "generate.truncation=1"]),
+        ("one", []),
+        ("short", ["--config", tmp_path / "short.yaml"]),
+        ("whole", ["--config", tmp_path / "whole.yaml", "--set", "generate.truncation=1"]),
+    ):
+        assert call(*words, "-o", tmp_path / folder, *more)[1] == "the space is known"
+    plain, one, repeated, short, whole = searched
+    assert plain >= {"truncation", "label_sampling", "batch", "filters"}
+    assert one == repeated == plain - {"truncation"} and short == plain - {"label_sampling"}
+    assert whole == plain - {"truncation", "batch", "filters"}, (
+        "of a file of all settings, those that differ from the default"
+    )
 
 
 def memory_search(tmp_path: Path) -> Search:
@@ -278,6 +331,19 @@ def test_two_processes_share_a_study(tmp_path: Path, address: str) -> None:
     assert len(finished) == 6 and sorted(trial.number for trial in finished) == list(range(6))
     assert len({json.dumps(trial.params) for trial in finished}) >= 4, "the processes try different configurations"
     assert len({trial.user_attrs["worker"]["process"] for trial in finished}) == 2
+
+
+def test_the_message_names_the_package_that_the_address_of_postgresql_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = make_url("postgresql://user@host/tuning").get_dialect().driver
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(MissingExtraError) as caught:
+        studies.storage("postgresql://user@host/tuning#photos")
+    install = f"pip install '{driver}[binary]'"
+    assert driver in str(caught.value) and str(caught.value).endswith(install)
+    page = (Path(__file__).parents[2] / "docs" / "tuning.md").read_text(encoding="utf-8")
+    assert f"`{install}`" in page and page.count("pip install") == page.count(f"`{install}`") + page.count(
+        "pip install 'augury["
+    )
 
 
 def test_help_has_examples() -> None:

@@ -15,7 +15,7 @@ from augury.images import LabelledImages
 from augury.settings import RunSettings
 from augury.training.recipes import RECIPES
 from augury.tuning import DIMENSIONS, OBJECTIVES
-from augury.tuning.space import Candidate, Space, chosen_dimensions, fixes_recipe
+from augury.tuning.space import Candidate, Space, chosen_dimensions, dimensions_of, fixes_recipe
 from augury.validation import validated
 
 CPU = torch.device("cpu")
@@ -128,6 +128,23 @@ def test_what_the_user_sets_is_not_searched() -> None:
         chosen_dimensions(base, ("batch",))
     with pytest.raises(SettingsError, match="there is no 'depth'; there are: recipe, generator_lr"):
         chosen_dimensions(base, ("depth",))
+
+
+def test_dimensions_are_recognised_by_the_settings_that_are_stated() -> None:
+    stated = {
+        "seed": 1,
+        "train": {"steps": 5, "augment": "none", "overrides": {"r1": 1.0}},
+        "generate": {"truncation": 1.0},
+    }
+    assert dimensions_of(stated) == dimensions_of(validated(RunSettings, stated)) == {"augment", "truncation"}
+    whole = validated(RunSettings, stated).model_dump()
+    assert dimensions_of(whole) == dimensions_of(validated(RunSettings, whole)) == set()
+    names = [dimension.name for dimension in chosen_dimensions(RunSettings(), (), ("truncation",))]
+    assert names == [name for name in DIMENSIONS if name != "truncation"]
+    with pytest.raises(SettingsError, match=r"^--search truncation: the settings give generate\.truncation a value"):
+        chosen_dimensions(RunSettings(), ("truncation",), ("truncation",))
+    with pytest.raises(SettingsError, match=r"^fixed: there is no 'recipe'; there are: generator_lr, "):
+        chosen_dimensions(RunSettings(), (), ("recipe",))
 
 
 def test_the_key_follows_everything_that_is_searched() -> None:

@@ -80,7 +80,7 @@ def test_a_release_is_checked_before_it_is_published() -> None:
     assert WORKFLOW["on"] == {"push": {"tags": ["v*"]}} and WORKFLOW["permissions"] == {"contents": "read"}
     commands = [step["run"] for step in WORKFLOW["jobs"]["check"]["steps"] if "run" in step]
     targets = [line.split()[1] for line in commands if line.startswith("make ")]
-    assert targets == ["check", "test", "check-dist"]
+    assert targets == ["check", "test", "test-scale", "audit", "fuzz", "soak", "check-dist"]
     assert all(re.search(rf"^{target}:", MAKEFILE, re.M) for target in targets)
     assert WORKFLOW["jobs"]["publish"]["needs"] == "check" and WORKFLOW["jobs"]["announce"]["needs"] == "publish"
 

@@ -16,6 +16,7 @@ import tables
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)#\s]+\.(?:md|ipynb|png))")
+ROOT_PAGES = sorted(path.name for path in ROOT.glob("*.md") if path.name != "README.md")
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("docs/*.md", "docs/zh/*.md", "docs/notebooks/*.ipynb")
@@ -36,6 +37,11 @@ def test_every_page_is_two_clicks_from_the_readme() -> None:
     assert not missing, f"link {', '.join(sorted(missing))} in docs/index.md, above its menus"
 
 
+def test_the_pages_at_the_root_are_linked_from_the_readme() -> None:
+    assert "SECURITY.md" in ROOT_PAGES and set(ROOT_PAGES) <= links("README.md")
+    assert "SECURITY.md" in links("docs/security.md") and "docs/security.md" in links("SECURITY.md")
+
+
 def test_every_page_is_in_the_menu_once() -> None:
     menus = re.findall(r"```\{toctree\}\n(.*?)```", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"), re.S)
     listed = [line for menu in menus for line in menu.splitlines() if line and not line.startswith(":")]
@@ -52,7 +58,7 @@ def test_the_readme_stays_short() -> None:
 
 
 def test_links_of_pages_lead_to_files() -> None:
-    for page in ("README.md", *(name for name in PAGES if name.endswith(".md"))):
+    for page in ("README.md", *ROOT_PAGES, *(name for name in PAGES if name.endswith(".md"))):
         assert not [target for target in links(page) if not (ROOT / target).is_file()], page
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,9 +28,14 @@ SETTINGS = [
 
 def torchrun(processes: int, *words: str) -> subprocess.Popen[str]:
     """`augury` with these words in so many processes."""
-    start = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "augury")
+    return started(processes, "-m", "augury", *words)
+
+
+def started(processes: int, *program: str) -> subprocess.Popen[str]:
+    """A program, as torchrun starts it, in so many processes."""
+    start = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
     return subprocess.Popen(
-        [sys.executable, *start, *words],
+        [sys.executable, *start, *program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -101,6 +108,51 @@ def test_the_trial_is_shared_and_the_verdict_is_that_of_one_process(data: Path, 
     assert again.returncode == 0, again.stderr
     assert read_json(folder / "trial.json")["results"] == results
     assert json.loads(again.stdout)["verdict"] == verdict
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import augury
+
+data, folder, remove = sys.argv[1:]
+
+
+def begin(stage: str, cached: bool) -> None:
+    if stage == "train" and remove == "remove":
+        Path(data).unlink()  # the first process has read it, and the second one reads it for the training
+
+
+if __name__ == "__main__":
+    settings = {"train": {"batch": 12, "overrides": {"width": 4}}}
+    run = augury.run(
+        data, folder, settings=settings, recipe="rpgan", steps=6, until="train", callbacks=augury.Callbacks(begin=begin)
+    )
+    print(run.synthesizer.card.steps, flush=True)
+"""
+
+
+def test_the_message_of_another_process_than_the_first_arrives_and_a_script_continues(
+    data: Path, tmp_path: Path
+) -> None:
+    script, copy, folder = tmp_path / "script.py", tmp_path / "copy.npz", tmp_path / "run"
+    script.write_text(SCRIPT, encoding="utf-8")
+    shutil.copy(data, copy)
+    process = started(2, str(script), str(copy), str(folder), "remove")
+    began = time.monotonic()
+    status, _, err = ended(process, 60)
+    assert status != 0 and time.monotonic() - began < 60
+    message = f"rank 1 of 2 ({socket.gethostname()}): {copy}: there is no such file or folder"
+    before = [line.partition(message)[0].rstrip(": ") for line in err.splitlines() if message in line]
+    assert any(text.endswith("TrainingError") for text in before), err  # of the second process
+    assert any(text.endswith(("PeerError", "augury")) for text in before), err  # of the first
+    assert (folder / "classifier.safetensors").exists() and not (folder / "synthesizer").exists()
+
+    shutil.copy(data, copy)
+    status, out, err = ended(started(2, str(script), str(copy), str(folder), "keep"))
+    assert status == 0, err
+    assert out.split() == ["6", "6"]  # each process gets the run
 
 
 @pytest.mark.parametrize(

@@ -292,6 +292,16 @@ def settled(
     return validated(RunSettings, values)
 
 
+def with_set(sections: dict[str, dict[str, Any]], extra: list[str] | None) -> dict[str, dict[str, Any]]:
+    """The settings that options and --set name, by section; those of --set as they are typed."""
+    named = {section: dict(own) for section, own in sections.items()}
+    for text in extra or []:
+        name, _, typed = text.partition("=")
+        section, _, key = name.partition(".")
+        named.setdefault(section, {})[key] = typed
+    return named
+
+
 def read_config(path: Path | None) -> dict[str, Any]:
     """The settings in the file of --config, by section."""
     if path is None:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augury.cli import console
-from augury.cli.options import Config, Device, Json, Quiet, Seed, Set, setting, settled, without_none
+from augury.cli.options import (
+    Config,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Set,
+    read_config,
+    setting,
+    settled,
+    with_set,
+    without_none,
+)
 from augury.cli.reading import DataOptions, reads
 
 if TYPE_CHECKING:
@@ -88,17 +100,17 @@ def tune(
     """
     from augury.pipeline.run_folder import Run
     from augury.tuning import tune as tuned
+    from augury.tuning.space import dimensions_of
 
     train = without_none(recipe=recipe, track=track)
     if condition is not None:
         train["condition"] = _names(condition)
-    settings = settled(
-        Run(output / "base").settings,
-        extra,
-        {"data": data or {}, "train": train},
-        without_none(seed=seed, device=device),
-        config,
-    )
+    sections = {"data": data or {}, "train": train}
+    top = without_none(seed=seed, device=device)
+    settings = settled(Run(output / "base").settings, extra, sections, top, config)
+    fixed = dimensions_of(read_config(config)) | dimensions_of(
+        with_set(sections, extra)
+    )  # without those stored in the folder
     result = tuned(
         path,
         output,
@@ -107,6 +119,7 @@ def tune(
         study=study,
         recipes=_names(recipes),
         search=_names(search),
+        fixed=tuple(fixed),
         trials=trials,
         settings=settings,
         callbacks=console.callbacks(quiet),

@@ -40,7 +40,12 @@ def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mappin
         For an unknown option, and for every value that a setting does not take.
     """
     plain = values.model_dump() if isinstance(values, RunSettings) else _plain(values or {})
-    changes: dict[str, Any] = {}
+    return validated(RunSettings, merged(plain, by_section(options)))
+
+
+def by_section(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that are given by name alone, by section. Raises SettingsError for a name that is not in OPTIONS."""
+    sections: dict[str, Any] = {}
     for name, value in options.items():
         if name not in OPTIONS:
             close = get_close_matches(name, OPTIONS, 1)
@@ -49,10 +54,10 @@ def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mappin
                 f"there is no option '{name}'{hint} Options are: {', '.join(OPTIONS)}; others go into settings={{section: {{name: value}}}}"
             )
         if section := OPTIONS[name]:
-            changes.setdefault(section, {})[name] = value
+            sections.setdefault(section, {})[name] = value
         else:
-            changes[name] = value
-    return validated(RunSettings, merged(plain, changes))
+            sections[name] = value
+    return sections
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -133,6 +133,7 @@ def prepare(
     search: tuple[str, ...],
     callbacks: Callbacks,
     times: Times,
+    fixed: frozenset[str] = frozenset(),
 ) -> Prepared:
     """Read and split the data, train the classifier, and open the study; parameters as of `tune`."""
     began = monotonic()
@@ -150,7 +151,9 @@ def prepare(
             f"{session.source_name}: the search judges by validation images, and there are {len(held)}; put at least {ENOUGH} into "
             "the validation split, or use --split new"
         )
-    objective = objective or studies.stored_objective(address) or "gan_train"
+    stored = studies.stored_facts(address)
+    objective = objective or str(stored.get("objective", "gan_train"))
+    fixed = fixed.union(stored.get("fixed", ()))
     judge = Judge(
         train,
         held,
@@ -161,11 +164,11 @@ def prepare(
         derived_seed(base.seed, "judge"),
     )
     preparing = monotonic() - began
-    space = Space(base, _candidates(session, recipes, objective), chosen_dimensions(base, search))
+    space = Space(base, _candidates(session, recipes, objective), chosen_dimensions(base, search, fixed))
     if search and "recipe" not in search:
         space = Space(base, {space.default.name: space.default}, space.dimensions)
     shared = address != str(root / "study.journal")
-    identity = studies.Identity(data_key(session, splits), space.key(), objective)
+    identity = studies.Identity(data_key(session, splits), space.key(), objective, tuple(sorted(fixed)))
     study = studies.opened(address, identity, derived_seed(base.seed, "sampler", os.getpid() if shared else 0))
     started = monotonic()
     real = _real(judge, base) if objective != "kid" else None

@@ -20,7 +20,7 @@ from augury.pipeline.display import showing
 from augury.pipeline.inputs import Callbacks, first_run, same_source
 from augury.pipeline.progress import spoken
 from augury.pipeline.run_folder import Run
-from augury.pipeline.run_settings import run_settings
+from augury.pipeline.run_settings import by_section, run_settings
 from augury.pipeline.session import Session
 from augury.pipeline.settings_file import write_settings
 from augury.pipeline.stages import run
@@ -33,7 +33,7 @@ from augury.tuning.objectives import OBJECTIVES
 from augury.tuning.page import write_page
 from augury.tuning.preparation import OURS, Prepared, Times, prepare
 from augury.tuning.results import Tuned, changes_of
-from augury.tuning.space import Candidate
+from augury.tuning.space import Candidate, dimensions_of
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -60,6 +60,7 @@ def tune(
     study: str | None = None,
     recipes: tuple[str, ...] = (),
     search: tuple[str, ...] = (),
+    fixed: tuple[str, ...] = (),
     trials: int | None = None,
     settings: RunSettings | Mapping[str, Any] | None = None,
     verbose: bool = False,
@@ -87,10 +88,13 @@ def tune(
         Names of recipes to choose from; empty: those that suit the images.
     search
         Names of the dimensions to search (`augury.tuning.DIMENSIONS`, and recipe); empty: all.
+    fixed
+        Names of dimensions that are not searched. A study keeps them for later calls.
     trials
         Most trials of this call; None: as many as the time allows.
     settings
-        Settings of a run, or plain values by section. What they set is not searched.
+        Settings of a run, or plain values by section. What they set is not searched, also where it is the default. Of a section
+        with all its settings, as in settings.yaml, only those that differ from the default count.
     verbose
         Show the progress.
     callbacks
@@ -124,6 +128,7 @@ def tune(
     studies.optuna()
     studies.refuse_folder(root, OURS)
     first = first_run([root / "base"])
+    stated: list[RunSettings | Mapping[str, Any]] = [by_section(options), {} if settings is None else settings]
     if options or not (settings is None or isinstance(settings, RunSettings)):
         settings = run_settings((first.settings if first else {}) if settings is None else settings, options)
     source = same_source(data, first)
@@ -136,6 +141,7 @@ def tune(
             address=study,
             recipes=recipes,
             search=search,
+            fixed=frozenset(fixed).union(*map(dimensions_of, stated)),
             callbacks=shown,
             times=Times(began, limit),
         )

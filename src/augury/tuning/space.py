@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from augury.errors import SettingsError
 from augury.files import digest
@@ -353,7 +353,25 @@ class Space:
         return digest([settings, self.default.objective, dimensions])
 
 
-def chosen_dimensions(base: RunSettings, names: tuple[str, ...]) -> tuple[Dimension, ...]:
+def dimensions_of(values: RunSettings | Mapping[str, Any]) -> frozenset[str]:
+    """Names of the dimensions whose settings a user gives, also with the default value.
+
+    Parameters
+    ----------
+    values
+        Settings, or plain values by section. Where a section has all its settings, as in the settings.yaml of a run, most were
+        not chosen, so it counts as giving none; `chosen_dimensions` leaves out those that differ from their default.
+    """
+    names: set[str] = set()
+    for section, own in dict(values).items():
+        keys = own.model_fields_set if isinstance(own, BaseModel) else own if isinstance(own, Mapping) else ()
+        every = getattr(RunSettings.model_fields[section].annotation, "model_fields", {})
+        if not every.keys() <= set(keys):
+            names |= {f"{section}.{key}" for key in keys}
+    return frozenset(name for name, dimension in DIMENSIONS.items() if dimension.setting in names)
+
+
+def chosen_dimensions(base: RunSettings, names: tuple[str, ...], fixed: Collection[str] = ()) -> tuple[Dimension, ...]:
     """The dimensions of a search.
 
     Parameters
@@ -362,26 +380,33 @@ def chosen_dimensions(base: RunSettings, names: tuple[str, ...]) -> tuple[Dimens
         The user's settings. A setting that differs from its default is not searched.
     names
         Names of dimensions; empty: all.
+    fixed
+        Names of dimensions that are not searched either, such as those of `dimensions_of`.
 
     Raises
     ------
     SettingsError
         For an unknown name, and for a dimension whose setting the user has given.
     """
+    _check_names("--search", names, (RECIPE, *DIMENSIONS))
+    _check_names("fixed", fixed, tuple(DIMENSIONS))
+    settled = {name for name, dimension in DIMENSIONS.items() if name in fixed or _differs(base, dimension)}
     for name in names:
-        if name not in (*DIMENSIONS, RECIPE):
-            raise SettingsError(f"--search: there is no '{name}'; there are: {', '.join((RECIPE, *DIMENSIONS))}")
-    fixed = partial(_is_fixed, base)
-    for name in names:
-        if name in DIMENSIONS and fixed(DIMENSIONS[name]):
+        if name in settled:
             raise SettingsError(
                 f"--search {name}: the settings give {DIMENSIONS[name].setting} a value, so it is not searched; leave one of them out"
             )
-    return tuple(d for name, d in DIMENSIONS.items() if (not names or name in names) and not fixed(d))
+    return tuple(d for name, d in DIMENSIONS.items() if (not names or name in names) and name not in settled)
 
 
-def _is_fixed(base: RunSettings, dimension: Dimension) -> bool:
-    """Whether the user's settings give the setting of a dimension."""
+def _check_names(option: str, names: Collection[str], known: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"{option}: there is no '{name}'; there are: {', '.join(known)}")
+
+
+def _differs(base: RunSettings, dimension: Dimension) -> bool:
+    """Whether the setting of a dimension differs from its default, or is among the overrides of the recipe."""
     section, dot, name = dimension.setting.partition(".")
     if not dot:
         return dimension.setting in base.train.overrides

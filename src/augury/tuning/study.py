@@ -62,11 +62,14 @@ class Identity:
         `Space.key` of the search.
     objective
         Name in OBJECTIVES.
+    fixed
+        Names of the dimensions that the user does not want searched. A repeated command keeps them.
     """
 
     data: str
     space: str
     objective: str
+    fixed: tuple[str, ...] = ()
 
 
 def optuna() -> Any:
@@ -115,7 +118,8 @@ def storage(address: str) -> tuple[Any, str]:
         return _database(location), name or NAME
     except ImportError as error:
         raise MissingExtraError(
-            f"--study {location}: the driver of this database is not installed ({error}); for PostgreSQL: pip install psycopg2-binary"
+            f"--study {location}: the driver of this database is not installed ({error.__cause__ or error}); for PostgreSQL: "
+            "pip install 'psycopg[binary]'"
         ) from error
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -191,14 +195,13 @@ def opened(address: str, identity: Identity, seed: int) -> Study:
     return study
 
 
-def stored_objective(address: str) -> str | None:
-    """The objective of an existing study; None for a new one."""
+def stored_facts(address: str) -> dict[str, Any]:
+    """What an existing study stores of its `Identity`; empty for a new one."""
     package = optuna()
     where, name = storage(address)
     if name not in package.get_all_study_names(where):
-        return None
-    objective = package.load_study(study_name=name, storage=where).user_attrs.get("objective")
-    return None if objective is None else str(objective)
+        return {}
+    return dict(package.load_study(study_name=name, storage=where).user_attrs)
 
 
 def _check(study: Study, identity: Identity, address: str) -> None:
@@ -214,10 +217,10 @@ def _check(study: Study, identity: Identity, address: str) -> None:
         raise SettingsError(
             f"--study {address}: written in format {known['format']}, and this version reads {FORMAT}; give another file or name"
         )
-    reasons = {
+    reasons = {  # the search space depends on the objective, so that comes first
+        "objective": f"the objective {known.get('objective')}, not {identity.objective}",
         "data": "other images, or images that are split in another way",
         "space": "another search space or other settings",
-        "objective": f"the objective {known.get('objective')}, not {identity.objective}",
     }
     for name, reason in reasons.items():
         if known.get(name) != getattr(identity, name):
