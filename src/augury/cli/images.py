@@ -334,7 +334,7 @@ def merge(
         str,
         typer.Argument(help="Folder or fsspec address of the shards of augury generate or translate.", metavar="OUT"),
     ],
-    features: Annotated[
+    of_features: Annotated[
         str | None,
         typer.Option(
             "--moments",
@@ -359,14 +359,14 @@ def merge(
     """
     from augury.shards import MANIFEST, add_moments, merge
 
-    if features is None:
+    if of_features is None:
         _refuse_given({"--engine": engine, "--workers": workers, "--device": device}, "has no effect without --moments")
     else:
         from augury.training import choose_device
 
         add_moments(
             output,
-            features,
+            of_features,
             engine=engine or "local",
             workers=workers,
             device=choose_device(device or "cpu"),

@@ -137,8 +137,8 @@ def _connect(ray: Any) -> None:
         reason = shortened(" ".join(str(error).split()), 200) or type(error).__name__
         if address:
             raise SettingsError(
-                f"RAY_ADDRESS={address}: no Ray cluster can be reached there ({reason}); correct the address, start the cluster with: ray "
-                "start --head, or unset RAY_ADDRESS for a Ray of this machine"
+                f"RAY_ADDRESS={address}: no Ray cluster can be reached there ({reason}); correct the address, start the cluster, or "
+                "unset RAY_ADDRESS for a Ray of this machine"
             ) from error
         raise RunFolderError(
             f"Ray cannot be started on this machine ({reason}); end what an earlier Ray has left with: ray stop, or use --engine local"

@@ -78,9 +78,7 @@ def merge(output: str | os.PathLike[str], on_progress: Callable[[int, int], None
             without += 1
         elif reason:
             damaged[shard] = reason
-            if (
-                manifest is not None
-            ):  # any other shard is made again as it is, also where it is plan.json that was changed
+            if manifest is not None:  # any other is made again as it is, also where plan.json is at fault
                 store.remove(f"{shard_name(shard)}.json")
         else:
             missing.append(shard)
