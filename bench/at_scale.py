@@ -142,7 +142,7 @@ def limits_table(constants: dict[str, float], million: dict[str, Any]) -> list[d
         ("start: every process reads all images to check the cache", "images", opened, 600 / opened, DATA, "10 min", "s"),
         ("`augury generate --number`: rows in memory", "generated", constants["row_memory"], NODE_MEMORY / constants["row_memory"], NEW, "2 TB", "B"),
         ("`augury generate --number`: one file an image, in one process", "generated", constants["file_seconds"], DAY / constants["file_seconds"], NEW, "1 day", "s"),
-        ("`augury merge`: SHA-256 of all shards, on one core", "generated", hashed, DAY / hashed, NEW, "1 day", "s"),
+        ("`augury merge`: SHA-256 of all shards, processor time", "generated", hashed, DAY / hashed, NEW, "1 day", "s"),
         ("stage generate of a run: images in memory, twice, 64 px", "generated", 2 * PIXELS, NODE_MEMORY / (2 * PIXELS), NEW, "2 TB", "B"),
         ("trial: training images of an arm in memory, 64 px", "images", PIXELS, NODE_MEMORY / PIXELS, DATA, "2 TB", "B"),
         ("report: nearest training image, in floating point, 64 px", "images", found, NODE_MEMORY / found, DATA, "2 TB", "B"),

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from augury.errors import SettingsError
+from augury.errors import RunFolderError, SettingsError, shortened
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -24,6 +24,12 @@ class StrictSettings(Settings):
     """Settings whose values have the type of their field: a fraction is no whole number, and a text no number."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, validate_default=True)
+
+
+class Versioned(BaseModel):
+    """The version of a stored file, whatever else it holds."""
+
+    format: Any = None
 
 
 def validated(kind: type[Kind], values: Mapping[str, Any], source: str = "") -> Kind:
@@ -48,6 +54,37 @@ def validated(kind: type[Kind], values: Mapping[str, Any], source: str = "") -> 
     except (ValidationError, SettingsError) as error:
         refusal = error if isinstance(error, SettingsError) else refusal_of(kind, values, error)
         raise (SettingsError(f"{source}: {refusal}") if source else refusal) from error
+
+
+def parsed(kind: type[Kind], content: bytes, where: str, remedy: str) -> Kind:
+    """Check the content of a JSON file against its model.
+
+    Parameters
+    ----------
+    kind
+        The model.
+    content
+        The bytes of the file.
+    where
+        The file, for the message.
+    remedy
+        What to do when it is damaged, for the message.
+
+    Raises
+    ------
+    RunFolderError
+        With the first wrong value and its rule.
+    """
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        name = ".".join(map(str, wrong["loc"]))
+        value = "" if wrong["type"] == "missing" or not name else f" = {shortened(repr(wrong['input']))}"
+        rule = wrong["msg"].removeprefix("Value error, ")
+        raise RunFolderError(
+            f"{where}: damaged, or written by another version ({f'{shortened(name)}{value}: ' if name else ''}{rule}); {remedy}"
+        ) from error
 
 
 def changed(owner: str, old: Kind, new: Mapping[str, Any]) -> Kind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +17,22 @@ import numpy as np
 import augury
 from augury.data import load
 from augury.errors import AuguryError
+from augury.generation import Directions, edit, find_directions
 from augury.images import LabelledImages
+from augury.metrics import frechet_of_moments, merged
 from augury.networks.weights import tensors
+from augury.pipeline.inputs import Callbacks
 from augury.pipeline.run_folder import Run
 from augury.pipeline.settings_file import read_settings
+from augury.pipeline.trial_cache import load_cache, trial_results
+from augury.proof import arm_of
 from augury.randomness import rng
+from augury.settings import ProveSettings
+from augury.shards import ShardOptions, generate_shards, merge, stored_moments
 from augury.training import checkpoints
 from tests.helpers import image_files
+from tests.helpers.generation_data import tiny
+from tests.helpers.linear_generator import linear_synthesizer
 
 VALUES: tuple[Any, ...] = (None, True, -1, 0, 1e308, 2**63, "", "../../x", "a" * 300, [], {}, [[]], float("1e-9"))
 """What a value in a JSON file becomes."""
@@ -140,8 +150,43 @@ def small_run(folder: Path) -> Run:
     return augury.run(photos(), folder, settings=SETTINGS)
 
 
+def merged_copy(folder: Path) -> object:
+    """The merge of a copy of shards, as a merge changes its folder."""
+    with tempfile.TemporaryDirectory() as name:
+        return merge(shutil.copytree(folder, Path(name) / "many"))
+
+
+def distance_to_itself(folder: Path) -> float:
+    """The distance of merged shards to themselves, from their moments."""
+    whole = merged(stored_moments(folder)[1])
+    return frechet_of_moments(whole, whole)
+
+
+def edited(folder: Path) -> object:
+    """An image, edited along the first of the stored directions."""
+    synthesizer = linear_synthesizer()
+    found = Directions.load(folder, synthesizer)
+    return [edit(synthesizer, found, {entry.name: 1.0}, [[0, 1]], frames=2) for entry in found.entries[:1]]
+
+
+def trial_of(root: Path) -> object:
+    """What is read of the stored results of a trial."""
+    arms = [arm_of(name) for name in trial_results(Run(root))]
+    return arms, load_cache(root / "trial.json", [], ProveSettings(), photos(), Callbacks())
+
+
 def targets(run: Path) -> dict[str, Target]:
     """Every parser by name. `run` is a finished run folder."""
+
+    def shards(root: Path) -> Path:
+        tiny().save(root / "generator")
+        generate_shards(root / "generator", root / "many", 70, ShardOptions(features="pixels", workers=1))
+        merge(root / "many")
+        return root / "many"
+
+    def directions(root: Path) -> Path:
+        find_directions(linear_synthesizer()).save(root / "directions")
+        return root / "directions"
 
     def copied(*names: str) -> Callable[[Path], Path]:
         def make(root: Path) -> Path:
@@ -176,6 +221,11 @@ def targets(run: Path) -> dict[str, Target]:
         "scores.json": Target(copied("scores.json"), "scores.json", lambda root: Run(root).scores),
         "split.npy": Target(copied("split.npy"), "split.npy", lambda root: Run(root).split),
         "synthetic images": Target(copied("synthetic"), "synthetic/*", lambda root: Run(root).synthetic),
+        "shard plan": Target(shards, "many/plan.json", merged_copy),
+        "shard manifest": Target(shards, "many/shard-*.json", merged_copy),
+        "shard moments": Target(shards, "many/moments.safetensors", distance_to_itself),
+        "directions.json": Target(directions, "directions/directions.json", edited),
+        "trial.json": Target(copied("trial.json", "verdict.json"), "trial.json", trial_of),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from PIL import Image
 
 import augury
 from augury.errors import RunFolderError, SettingsError
-from augury.shards import ShardOptions, Share, generate_shards, merge, shard_size
+from augury.shards import ShardOptions, Share, generate_shards, making, merge, shard_size
 from augury.training import Synthesizer
 from tests.helpers.command_line import call, wait_until
 from tests.helpers.generation_data import tiny
@@ -267,6 +269,51 @@ def test_an_address_that_fails_is_explained(generator: Path, monkeypatch: pytest
         generate_shards(generator, "memory://bucket/new", 9, ShardOptions(workers=1))
     with pytest.raises(RunFolderError, match="nosuchprotocol"):
         generate_shards(generator, "nosuchprotocol://bucket/new", 9, ShardOptions(workers=1))
+
+
+@pytest.mark.parametrize("full", ["images", "folder"])
+def test_a_full_disk_for_temporary_files_is_explained_and_the_next_call_completes_the_set(
+    generator: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    temporary, address = tmp_path / "temporary", f"memory://bucket/full-{full}"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    options = ShardOptions(seed=3, features="pixels", workers=1)
+
+    def no_space(*words: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if full == "images":
+            patch.setattr(making, "write_tar", no_space)
+        else:
+            patch.setattr(tempfile, "mkdtemp", no_space)
+        with pytest.raises(RunFolderError, match=rf"{temporary}: the disk is full; .*same command again"):
+            generate_shards(generator, address, COUNT, options)
+    assert not list(temporary.iterdir())
+    generate_shards(generator, address, COUNT, options)
+    merge(address)
+    files = fsspec.filesystem("memory")
+    there = {path.rpartition("/")[2]: files.cat_file(path) for path in files.ls(address.split(":/")[1], detail=False)}
+    there.pop("plan.json")
+    assert {name: there[name] for name in there if name != "README.md"} == {
+        name: content for name, content in contents(whole).items() if name != "README.md"
+    }
+
+
+def test_a_bucket_that_does_not_exist_is_explained(generator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = pytest.importorskip("fsspec.implementations.memory")
+
+    def missing(*words: object, **options: object) -> None:
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    monkeypatch.setattr(memory.MemoryFileSystem, "put_file", missing)
+    with pytest.raises(
+        RunFolderError, match=r"memory://nowhere/new: .* to write \(The specified bucket does not exist\)"
+    ):
+        generate_shards(generator, "memory://nowhere/new", 9, ShardOptions(workers=1))
 
 
 def test_shards_lie_behind_any_fsspec_address(generator: Path, whole: Path) -> None:

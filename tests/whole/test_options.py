@@ -56,7 +56,7 @@ OTHERS = {
     ("inspect", "condition"): "chooses the table that is shown",
     ("augment", "flips"): "depends on the policy",
     ("evaluate", "precision"): "is that of the feature extractor",
-    **{(command, "device"): "is the CPU by default" for command in ("generate", "translate", "explore")},
+    **{(command, "device"): "is the CPU by default" for command in ("generate", "translate", "merge", "explore")},
     **{(f"latent {command}", "device"): "is the CPU by default" for command in LATENT},
 }
 """(command, parameter) that is no setting of a run, and why."""

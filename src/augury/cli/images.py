@@ -35,6 +35,8 @@ MANY = (
     "Finished shards are skipped. Afterwards: augury merge OUT."
 )
 """Section of the help."""
+ADDED = "Options for moments: They are computed from the images of the shards, as augury generate computes them with the same option."
+"""Section of the help of `merge`."""
 Shard = Annotated[
     str | None,
     typer.Option(
@@ -332,6 +334,22 @@ def merge(
         str,
         typer.Argument(help="Folder or fsspec address of the shards of augury generate or translate.", metavar="OUT"),
     ],
+    of_features: Annotated[
+        str | None,
+        typer.Option(
+            "--moments",
+            help="First add the mean and covariance of these features, such as lite0, to shards that were made without.",
+            rich_help_panel=ADDED,
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="local (default: processes of this machine) or ray.", rich_help_panel=ADDED),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of workers; default: one for each core.", min=1, rich_help_panel=ADDED)
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu (default), auto, cuda or mps.", rich_help_panel=ADDED)] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -339,8 +357,21 @@ def merge(
 
     Missing and damaged shards are named, with the command that makes them again.
     """
-    from augury.shards import MANIFEST, merge
+    from augury.shards import MANIFEST, add_moments, merge
 
+    if of_features is None:
+        _refuse_given({"--engine": engine, "--workers": workers, "--device": device}, "has no effect without --moments")
+    else:
+        from augury.training import choose_device
+
+        add_moments(
+            output,
+            of_features,
+            engine=engine or "local",
+            workers=workers,
+            device=choose_device(device or "cpu"),
+            on_progress=_progress(quiet),
+        )
     merged = merge(output, on_progress=_progress(quiet))
     facts = {"folder": output, "manifest": MANIFEST, **{k: v for k, v in merged.manifest.items() if k != "files"}}
     if as_json:

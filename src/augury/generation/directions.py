@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 
 from augury.errors import RunFolderError, SettingsError
-from augury.files import atomic_folder, read_json, write_json
+from augury.files import atomic_folder, write_json
 from augury.images import Codes, Images
 from augury.training import LatentImages, LatentSpace, Synthesizer, checkpoints
 from augury.training.latent import layers_of
+from augury.validation import StrictSettings, Versioned, parsed
 
 Vectors = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -48,11 +50,33 @@ class Direction:
     name: str
     source: str
     vector: Vectors
-    scale: float
+    scale: Annotated[float, Field(ge=0, le=1e30)]  # within float32, also after many steps
     share: float
     layers: tuple[int, ...] = ()
     gap: float | None = None
     values: tuple[str, ...] = ()
+
+
+class _StoredDirection(StrictSettings):
+    """A row of directions.json."""
+
+    name: str
+    source: str
+    scale: float
+    share: float
+    layers: tuple[Annotated[int, Field(ge=0)], ...]
+    gap: float | None
+    values: tuple[str, str] | tuple[()]
+
+
+class _StoredDirections(StrictSettings):
+    """directions.json."""
+
+    format: int
+    space: Literal["w", "code", "z"]
+    synthesizer: str
+    skipped: dict[str, str]
+    directions: tuple[_StoredDirection, ...]
 
 
 @dataclass(frozen=True)
@@ -119,26 +143,36 @@ class Directions:
     def load(cls, folder: Path, synthesizer: Synthesizer) -> Directions:
         """Read a folder written by `save`. Raises RunFolderError when it is damaged or of another generator."""
         remedy = "find them again with: augury latent directions RUN"
-        stored = read_json(folder / "directions.json")
-        if stored.get("format") != FORMAT:
-            raise RunFolderError(f"{folder}: directions of format {stored.get('format')}, not {FORMAT}; {remedy}")
-        if stored["synthesizer"] != synthesizer.fingerprint:
+        file = folder / "directions.json"
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise RunFolderError(f"{file}: cannot be read ({error.strerror}); {remedy}") from error
+        version = parsed(Versioned, content, str(file), remedy).format
+        if version != FORMAT:
+            raise RunFolderError(f"{folder}: directions of format {version}, not {FORMAT}; {remedy}")
+        stored = parsed(_StoredDirections, content, str(file), remedy)
+        if stored.synthesizer != synthesizer.fingerprint:
             raise RunFolderError(
-                f"{folder}: directions of the generator {stored['synthesizer']}, but this one is "
+                f"{folder}: directions of the generator {stored.synthesizer}, but this one is "
                 f"{synthesizer.fingerprint}; {remedy}"
             )
         vectors = checkpoints.load(folder / "directions.safetensors")[0]
-        try:
-            entries = tuple(
-                Direction(
-                    **{**row, "layers": tuple(row["layers"]), "values": tuple(row["values"])},
-                    vector=vectors[str(i)].numpy(),
-                )
-                for i, row in enumerate(stored["directions"])
+        space = LatentSpace(synthesizer)
+        layers = {layer for row in stored.directions for layer in row.layers}
+        shapes = {name: list(vector.shape) for name, vector in vectors.items()}
+        if (
+            stored.space != space.name
+            or max(layers, default=-1) >= space.layers
+            or shapes != {str(i): [space.size] for i in range(len(stored.directions))}
+        ):
+            raise RunFolderError(
+                f"{folder}: damaged (its directions are not of the latent space of this generator); {remedy}"
             )
-            return cls(stored["space"], stored["synthesizer"], entries, stored["skipped"])
-        except (KeyError, TypeError) as error:
-            raise RunFolderError(f"{folder}: damaged ({error}); {remedy}") from error
+        entries = tuple(
+            Direction(vector=vectors[str(i)].numpy(), **row.model_dump()) for i, row in enumerate(stored.directions)
+        )
+        return cls(stored.space, stored.synthesizer, entries, stored.skipped)
 
 
 def sefa(weights: Vectors, number: int) -> tuple[Vectors, Floats]:

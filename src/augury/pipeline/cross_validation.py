@@ -22,7 +22,7 @@ from augury.pipeline.run_folder import Run
 from augury.pipeline.scorecard import closest
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
-from augury.pipeline.trial_cache import LASTING, Look, first_look, verdict_before
+from augury.pipeline.trial_cache import LASTING, Look, first_look, trial_results, verdict_before
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
@@ -200,7 +200,7 @@ def trial(session: Session) -> proof.Fold:
         session.splits["test"],
         {proof.OWN: session.synthetic.take(session.synthetic.accepted), **session.others},
         session.run.verdict,
-        session.run.read("trial")["results"],
+        trial_results(session.run),
     )
 
 

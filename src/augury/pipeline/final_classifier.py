@@ -14,6 +14,7 @@ from augury.images import SPLITS
 from augury.pipeline.environment import versions
 from augury.pipeline.run_folder import Run
 from augury.pipeline.session import Session
+from augury.pipeline.trial_cache import trial_results
 from augury.prediction.card import README
 from augury.randomness import derived_seed
 from augury.sentences import on_validation
@@ -68,7 +69,7 @@ def store_classifier(session: Session) -> None:
     if inputs["settings"].classifier == AUTO:  # the trial has chosen
         settled["classifier"] = verdict.classifier["name"]
     inputs["settings"] = inputs["settings"].model_copy(update=settled)
-    trial = proof.prepare(**inputs, results=session.run.read("trial")["results"])
+    trial = proof.prepare(**inputs, results=trial_results(session.run))
     trainings, splits = trial.trainings, trial.splits
     choice = prediction.choose(
         verdict,

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from augury import proof
 from augury.errors import RunFolderError
-from augury.files import digest, read_json, write_json
+from augury.files import digest, write_json
 from augury.images import LabelledImages
 from augury.pipeline.inputs import Callbacks
 from augury.pipeline.run_folder import Run
 from augury.settings import ProveSettings
+from augury.validation import StrictSettings, parsed
 from augury.verdict import Verdict
 
 Look = tuple[int, str]
 """(seeds, outcome) of an interim look at a test split, as in `Verdict.look`."""
 LASTING = {"seeds", "max_seeds", "margin", "max_class_loss", "arms", "ratios", "others"}
 """Settings of a trial that do not change its trainings."""
+
+
+class _StoredTrial(StrictSettings):
+    """trial.json."""
+
+    inputs: str
+    tested: str = ""
+    measured: int = 0
+    look: tuple[int, str] = (0, "")
+    stale: str | None = None
+    results: dict[Annotated[str, Field(pattern="/")], dict[str, Any]]
+    others: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,7 @@ def load_cache(
         digest([*run_inputs, lasting, proof.MEASURED, *seen]),
         digest(proof.image_hashes(test.images).tolist()),
     )
-    stored, verdict = read_json(file) if file.exists() else {}, verdict_before(Run(file.parent))
+    stored, verdict = _read(file), verdict_before(Run(file.parent))
     same, mark = stored.get("inputs") == inputs, None if verdict is None else digest(verdict.as_dict())
     results: dict[str, Any] = stored["results"] if same else {}
     stale = stored.get("stale") if same else mark
@@ -85,6 +101,23 @@ def load_cache(
         callbacks.amount("trainings", done, total)
 
     return TrialCache(results, store, verdict if results and mark != stale else None, look)
+
+
+def trial_results(run: Run) -> dict[str, Any]:
+    """The results of the trainings of a finished trial; raises RunFolderError when they are damaged."""
+    _ = run.read("trial")  # raises where there is none
+    results: dict[str, Any] = _read(run / "trial.json")["results"]
+    return results
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The contents of trial.json, which are checked; empty without that file."""
+    if not file.exists():
+        return {}
+    content = file.read_bytes()
+    parsed(_StoredTrial, content, str(file), "delete it and run the same command again, which repeats its trainings")
+    stored: dict[str, Any] = json.loads(content)
+    return stored
 
 
 def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:

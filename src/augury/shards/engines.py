@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from augury.data.decoding.safety import extra
-from augury.errors import AuguryError, RunFolderError
-from augury.shards.making import Job, Manifest, make_shard
+from augury.errors import AuguryError, RunFolderError, SettingsError, shortened
+from augury.shards.making import Job, make_shard
+from augury.shards.manifests import Manifest
 
+Make = Callable[[Job, int], Manifest]
+"""What an engine does for each shard."""
 Progress = Callable[[int, int], None]
 RETRIES = 5
 """Times that Ray makes a shard again when its worker was killed."""
@@ -21,7 +24,19 @@ AHEAD = 2
 """Tasks that Ray is given for each worker, so that none waits for the next."""
 
 
-def local(job: Job, shards: Sequence[int], workers: int | None, on_progress: Progress) -> list[Manifest]:
+class Engine(Protocol):
+    """Who makes the shards."""
+
+    def __call__(
+        self, job: Job, shards: Sequence[int], workers: int | None, on_progress: Progress, make: Make = make_shard
+    ) -> list[Manifest]:
+        """Do `make` for each of the shards, by so many workers or as many as there is room for."""
+        ...
+
+
+def local(
+    job: Job, shards: Sequence[int], workers: int | None, on_progress: Progress, make: Make = make_shard
+) -> list[Manifest]:
     """Make shards in this process (one worker), or in processes of this machine.
 
     Without a number there is a worker for each core that this process may use, and one for a GPU. Every process computes on one
@@ -32,12 +47,12 @@ def local(job: Job, shards: Sequence[int], workers: int | None, on_progress: Pro
     if number <= 1:
         manifests = []
         for done, shard in enumerate(shards, 1):
-            manifests.append(make_shard(job, shard))
+            manifests.append(make(job, shard))
             on_progress(done, len(shards))
         return manifests
     spawning = multiprocessing.get_context("spawn")  # a forked process would share the threads of PyTorch
     with _single_threaded(), ProcessPoolExecutor(number, mp_context=spawning) as pool:
-        futures = [pool.submit(make_shard, job, shard) for shard in shards]
+        futures = [pool.submit(make, job, shard) for shard in shards]
         try:
             return _collected(futures, on_progress)
         except BrokenProcessPool as error:
@@ -76,40 +91,68 @@ def _single_threaded() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def on_ray(job: Job, shards: Sequence[int], workers: int | None, on_progress: Progress) -> list[Manifest]:
+def on_ray(
+    job: Job, shards: Sequence[int], workers: int | None, on_progress: Progress, make: Make = make_shard
+) -> list[Manifest]:
     """Make shards as tasks of the Ray cluster of RAY_ADDRESS, or of a Ray of this machine.
 
     A task needs one core, or one GPU where the device is one. Ray makes a shard again when its worker is killed. Without a number
-    of workers, the cluster has as many tasks at a time as it has room for.
+    of workers, the cluster has as many tasks at a time as it has room for, also while it grows.
 
     Raises
     ------
     MissingExtraError
         Without Ray.
+    SettingsError
+        When no cluster answers at RAY_ADDRESS.
     RunFolderError
         When the worker of a shard is killed each time.
     """
     ray = extra("ray", "the engine ray", "scale")
     started = not ray.is_initialized()
     if started:
-        ray.init(include_dashboard=False, log_to_driver=False)
+        _connect(ray)
     try:
         needs = {"num_cpus": 1} if job.device == "cpu" else {"num_cpus": 1, "num_gpus": 1}
-        task = ray.remote(max_retries=RETRIES, **needs)(make_shard)
+        task = ray.remote(max_retries=RETRIES, **needs)(make)
         return _by_tasks(ray, task, job, shards, workers, on_progress)
     finally:
         if started:
             ray.shutdown()
 
 
+def _connect(ray: Any) -> None:
+    """Join the cluster of RAY_ADDRESS, or start a Ray of this machine."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False)
+    except (
+        ConnectionError,
+        RuntimeError,
+        ValueError,
+        AssertionError,
+    ) as error:  # the last two: no address at all, as http://…
+        if not (address or isinstance(error, ConnectionError)):
+            raise
+        reason = shortened(" ".join(str(error).split()), 200) or type(error).__name__
+        if address:
+            raise SettingsError(
+                f"RAY_ADDRESS={address}: no Ray cluster can be reached there ({reason}); correct the address, start the cluster, or "
+                "unset RAY_ADDRESS for a Ray of this machine"
+            ) from error
+        raise RunFolderError(
+            f"Ray cannot be started on this machine ({reason}); end what an earlier Ray has left with: ray stop, or use --engine local"
+        ) from error
+
+
 def _by_tasks(
     ray: Any, task: Any, job: Job, shards: Sequence[int], workers: int | None, on_progress: Progress
 ) -> list[Manifest]:
-    room = workers or AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
     manifests: dict[int, Manifest] = {}
     running: dict[Any, int] = {}
     to_do = list(reversed(shards))
     while to_do or running:
+        room = workers or AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))  # a cluster grows and shrinks
         while to_do and len(running) < room:
             shard = to_do.pop()
             running[task.remote(job, shard)] = shard
@@ -136,8 +179,17 @@ def _result(ray: Any, reference: Any, job: Job, shard: int) -> Manifest:
         ) from error
 
 
-ENGINES: dict[str, Callable[[Job, Sequence[int], int | None, Progress], list[Manifest]]] = {
+ENGINES: dict[str, Engine] = {
     "local": local,
     "ray": on_ray,
 }
-"""Name of --engine -> (job, shards, number of workers or None, progress) -> manifests of the shards."""
+"""Name of --engine -> (job, shards, number of workers or None, progress, what is done for a shard) -> manifests of the shards."""
+
+
+def engine_of(name: str, workers: int | None) -> Engine:
+    """The engine of this name; raises SettingsError for an unknown one, and for less than one worker."""
+    if name not in ENGINES:
+        raise SettingsError(f"--engine {name}: there is no such engine; choose one of: {', '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers {workers}: give at least 1")
+    return ENGINES[name]

@@ -25,12 +25,11 @@ from augury.generation import FilterContext
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import Extractor, moments
 from augury.shards.filtering import filter_context, filtered
+from augury.shards.manifests import Manifest, expected, finished, write_manifest
 from augury.shards.moments import SUFFIX, feature_extractor, pack
-from augury.shards.plan import FORMAT, PLAN, ShardPlan, shard_name
+from augury.shards.plan import PLAN, ShardPlan, shard_name
 from augury.shards.store import ShardStore, open_store
 from augury.training import Synthesizer, synthesizer_folder
-
-Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -93,23 +92,8 @@ def make_shard(job: Job, shard: int) -> Manifest:
     done = finished(store, job.plan, shard)
     if done is not None:
         return done
-    with _one_thread():
+    with one_thread():
         return _made(job, store, shard, _open(job))
-
-
-def finished(store: ShardStore, plan: ShardPlan, shard: int) -> Manifest | None:
-    """The manifest of a shard whose files are there in the size that it states; None for a shard that is to be made."""
-    content = store.read(f"{shard_name(shard)}.json")
-    if content is None:
-        return None
-    try:
-        manifest: Manifest = json.loads(content)
-        listed = {name: int(facts["bytes"]) for name, facts in manifest["files"].items()}
-        same = (manifest["format"], manifest["plan"], manifest["shard"]) == (FORMAT, plan.key, shard)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    sizes = store.sizes()
-    return manifest if same and all(sizes.get(name) == size for name, size in listed.items()) else None
 
 
 def write_plan(store: ShardStore, plan: ShardPlan) -> None:
@@ -121,7 +105,7 @@ def write_plan(store: ShardStore, plan: ShardPlan) -> None:
             raise RunFolderError(
                 f"{store.address}: holds other files, such as {others[0]}; choose another folder with -o, or remove it"
             )
-        store.write(PLAN, json.dumps(plan.as_dict(), indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        store_plan(store, plan)
         content = cast(bytes, store.read(PLAN))
     there = read_plan(store, content)
     if there.key != plan.key:
@@ -131,6 +115,11 @@ def write_plan(store: ShardStore, plan: ShardPlan) -> None:
         )
 
 
+def store_plan(store: ShardStore, plan: ShardPlan) -> None:
+    """Write the plan, in place of any other."""
+    store.write(PLAN, json.dumps(plan.as_dict(), indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+
 def read_plan(store: ShardStore, content: bytes | None = None) -> ShardPlan:
     """The plan of a folder of shards; raises RunFolderError where there is none."""
     content = store.read(PLAN) if content is None else content
@@ -138,15 +127,11 @@ def read_plan(store: ShardStore, content: bytes | None = None) -> ShardPlan:
         raise RunFolderError(
             f"{store.address}: no {PLAN}, so this is no folder of shards; make one with: augury generate RUN --count N -o {store.address}"
         )
-    try:
-        values = json.loads(content)
-    except ValueError:
-        values = {"format": FORMAT}
-    return ShardPlan.from_dict(values, store.address)
+    return ShardPlan.from_json(content, store.address)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """PyTorch on one thread: the rounding of a sum must not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -178,7 +163,10 @@ def _read(job: Job) -> _Opened:
         )
     sources = pictures(job.images, **job.reading) if job.images else None
     if sources is not None and sources.fingerprint != plan.sources:
-        raise DataError(f"{job.images}: these are not the images that the shards in {job.output} were started with")
+        raise DataError(
+            f"{job.images}: these are not the images that the shards in {job.output} were started with; give the same images, or "
+            "choose another folder with -o"
+        )
     return _Opened(
         synthesizer,
         filter_context(Path(job.source), device) if plan.filters else None,
@@ -208,21 +196,13 @@ def _made(job: Job, store: ShardStore, shard: int, opened: _Opened) -> Manifest:
             write(temporary)
             files[file] = {"bytes": temporary.stat().st_size, "sha256": sha256_of(temporary)}
     manifest: Manifest = {
-        "format": FORMAT,
-        "plan": plan.key,
-        "shard": shard,
-        "shards": plan.shards,
-        "seed": plan.seed,
-        "first_index": int(indices[0]),
-        "last_index": int(indices[-1]),
-        "drawn": len(indices),
+        **expected(plan, shard),
         "images": len(rows),
         "classes": dict(sorted(Counter(row.class_name for row in rows).items())),
         "rejected": dict(sorted(rejected.items())),
         "files": files,
     }
-    # last, so that a shard counts only where all of its files are complete
-    store.write(f"{name}.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n")
+    write_manifest(store, manifest)  # last, so that a shard counts only where all of its files are complete
     return manifest
 
 

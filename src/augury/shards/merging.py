@@ -9,6 +9,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from augury.cards import README, Background
 from augury.errors import RunFolderError
 from augury.exports.readme import readme
 from augury.metrics import Moments
-from augury.shards.making import Manifest, finished, read_plan
+from augury.shards.making import read_plan
+from augury.shards.manifests import Manifest, complete, manifest_of
 from augury.shards.moments import SUFFIX, merged_groups, pack, unpack
 from augury.shards.plan import FORMAT, ShardPlan, shard_name
 from augury.shards.store import ShardStore, open_store
@@ -26,6 +28,10 @@ MOMENTS = "moments.safetensors"
 LISTED = 10
 """Most shards that an error names."""
 _PIECE = 2**20
+_BLOCK = 1024
+"""Shards that wait for a thread at a time."""
+WITHOUT_MOMENTS = "has no moments yet"
+"""Of a shard that was made without the moments which the plan has since asked for."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,8 @@ class Merged:
 def merge(output: str | os.PathLike[str], on_progress: Callable[[int, int], None] = lambda done, total: None) -> Merged:
     """Check every shard, and write the manifest, the card and the moments of all images.
 
-    The bytes of the outputs do not depend on who made which shard. The manifest of a damaged shard is removed, so that the
-    command that makes the shards makes it again.
+    The bytes of the outputs do not depend on who made which shard. Where a file has another SHA-256, the manifest of its shard is
+    removed, so that the command that makes the shards makes it again.
 
     Parameters
     ----------
@@ -56,25 +62,34 @@ def merge(output: str | os.PathLike[str], on_progress: Callable[[int, int], None
     Raises
     ------
     RunFolderError
-        For a folder that holds no shards, and when shards are missing or damaged; it names them, and the command that makes
-        them.
+        For a folder that holds no shards, and when shards are missing, damaged or without the moments that were asked for; it
+        names them, and the command that makes them.
     """
     store = open_store(os.fspath(output))
     plan = read_plan(store)
     manifests: list[Manifest] = []
     missing: list[int] = []
     damaged: dict[int, str] = {}
+    without = 0
     for shard, manifest, reason in _checked(store, plan):
         if manifest is not None and not reason:
             manifests.append(manifest)
+        elif reason == WITHOUT_MOMENTS:
+            without += 1
         elif reason:
             damaged[shard] = reason
-            store.remove(f"{shard_name(shard)}.json")
+            if manifest is not None:  # any other is made again as it is, also where plan.json is at fault
+                store.remove(f"{shard_name(shard)}.json")
         else:
             missing.append(shard)
         on_progress(shard + 1, plan.shards)
     if missing or damaged:
         raise RunFolderError(_remedy(store, plan, missing, damaged))
+    if without:
+        again = shlex.join(["augury", "merge", store.address, "--moments", plan.features])
+        raise RunFolderError(
+            f"{store.address}: {without:,} of {plan.shards:,} shards have no moments of {plan.features} yet; add them with: {again}"
+        )
     store.tidy()
     if plan.features:
         groups = merged_groups(_moments(store, manifests))
@@ -86,29 +101,52 @@ def merge(output: str | os.PathLike[str], on_progress: Callable[[int, int], None
 
 
 def _checked(store: ShardStore, plan: ShardPlan) -> Iterator[tuple[int, Manifest | None, str]]:
-    """(shard, its manifest or None, what is wrong with its files or "") in order; files are read in threads."""
+    """(shard, its manifest or None, what is wrong with it or "") in order; files are read in threads.
+
+    The folder is listed once, as a listing takes time in proportion to the number of shards.
+    """
+    sizes, before = store.sizes(), plan.without_moments()
 
     def check(shard: int) -> tuple[int, Manifest | None, str]:
-        manifest = finished(store, plan, shard)
-        if manifest is None:
-            stale = store.read(f"{shard_name(shard)}.json") is not None
-            return shard, None, "its files are not those of its manifest" if stale else ""
+        content = store.read(f"{shard_name(shard)}.json")
+        if content is None:
+            return shard, None, ""
+        try:
+            manifest, reason = _manifest(content, plan, before, shard)
+        except RunFolderError as error:
+            return shard, None, str(error)
+        if not complete(store, manifest, sizes):
+            return shard, None, "its files are not those of its manifest"
         for name, facts in manifest["files"].items():
             if _sha256(store, name) != facts["sha256"]:
                 return shard, manifest, f"{name} has another SHA-256 than its manifest states"
-        if manifest["drawn"] != len(plan.indices(shard)):
-            return shard, manifest, f"{manifest['drawn']} images were drawn, not {len(plan.indices(shard))}"
-        return shard, manifest, ""
+        return shard, manifest, reason
 
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        yield from pool.map(check, range(plan.shards))
+        for first in range(0, plan.shards, _BLOCK):
+            yield from pool.map(check, range(first, min(first + _BLOCK, plan.shards)))
+
+
+def _manifest(content: bytes, plan: ShardPlan, before: ShardPlan, shard: int) -> tuple[Manifest, str]:
+    """The manifest of a shard, and `WITHOUT_MOMENTS` where it is one of the plan `before` the moments were asked for, else ""."""
+    try:
+        return manifest_of(content, plan, shard), ""
+    except RunFolderError:
+        with suppress(RunFolderError):
+            if plan.features:
+                return manifest_of(content, before, shard), WITHOUT_MOMENTS
+        raise
 
 
 def _sha256(store: ShardStore, name: str) -> str:
+    """The SHA-256 of a file; "" where it has been removed meanwhile."""
     digest = hashlib.sha256()
-    with store.open(name) as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
+    try:
+        with store.open(name) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except FileNotFoundError:
+        return ""
     return digest.hexdigest()
 
 
@@ -185,8 +223,7 @@ def stored_moments(output: str | os.PathLike[str]) -> tuple[ShardPlan, list[Mome
     plan = read_plan(store)
     if not plan.features:
         raise RunFolderError(
-            f"{store.address}: these shards were made without moments; make them with --moments lite0, or score the images themselves: "
-            f"augury evaluate REAL {store.address}"
+            f"{store.address}: these shards were made without moments; add them with: augury merge {store.address} --moments lite0"
         )
     content = store.read(MOMENTS)
     if content is None or store.read(MANIFEST) is None:

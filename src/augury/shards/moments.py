@@ -23,6 +23,8 @@ GROUPS = 10
 """Groups of shards, whose moments give the interval when one group is left out."""
 MOST_FEATURES = 4096
 """Most features of an image; the moments of a shard then take 67 MB."""
+LARGEST = 1e100
+"""Bound of the values of stored moments, whose squares then stay finite."""
 BLOCK = 1024
 """Reference images whose features are in memory at once."""
 SUFFIX = ".moments.safetensors"
@@ -42,21 +44,33 @@ def unpack(content: bytes, where: str) -> list[Moments]:
     """The moments of `pack`; raises RunFolderError when the bytes are others."""
     try:
         values = from_bytes(content)
-        return [
-            _whole(int(values[name][0]), values[f"{name[:2]}.mean"], values[f"{name[:2]}.scatter"])
+        groups = [
+            _whole(values[name], values[f"{name[:2]}.mean"], values[f"{name[:2]}.scatter"])
             for name in sorted(values)
             if name.endswith(".n")
         ]
+        if len({len(group.mean) for group in groups}) > 1:
+            raise ValueError("groups of several kinds of features")
+        return groups
     except Exception as error:  # the reader has exceptions of its own
         raise RunFolderError(f"{where}: these are no moments of features ({error}); merge the shards again") from error
 
 
-def _whole(n: int, mean: Any, triangle: Any) -> Moments:
+def _whole(number: Any, mean: Any, triangle: Any) -> Moments:
+    """The moments with the whole scatter; raises ValueError for arrays that are none before memory is taken for it."""
     d = len(mean)
+    if not 1 <= d <= MOST_FEATURES:
+        raise ValueError(f"{d:,} features, but at most {MOST_FEATURES:,} are stored")
+    if (number.shape, mean.shape, triangle.shape) != ((1,), (d,), (d * (d + 1) // 2,)):
+        raise ValueError(f"arrays of the shapes {number.shape}, {mean.shape} and {triangle.shape}")
+    if (number.dtype, mean.dtype, triangle.dtype) != (np.int64, np.float64, np.float64) or number[0] < 1:
+        raise ValueError("a number of images below 1, or values of another type")
+    if not all((np.abs(values) < LARGEST).all() for values in (mean, triangle)):  # not true of NaN
+        raise ValueError(f"a value that is not finite, or beyond {LARGEST:g}")
     scatter = np.zeros((d, d))
     scatter[np.triu_indices(d)] = triangle
     scatter += np.triu(scatter, 1).T
-    return Moments(n, np.asarray(mean, np.float64), scatter)
+    return Moments(int(number[0]), mean, scatter)
 
 
 def feature_extractor(name: str, shape: tuple[int, int, int], device: torch.device) -> Extractor:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from augury.errors import RunFolderError, SettingsError
 from augury.files import digest
 from augury.images import Codes
+from augury.validation import StrictSettings, Versioned, parsed
 
 FORMAT = 1
 """Version of the plan, the manifests and the names of files; another version is refused."""
@@ -23,6 +26,10 @@ FEWEST_IMAGES, MOST_IMAGES = 64, 8192
 """Limits of the number of images in a shard."""
 MOST_BYTES = 256 * 2**20
 """Most bytes of the pixels of a shard, which a worker holds in memory."""
+MOST_SHARDS = 10_000_000
+"""Most shards of a set: a merge holds the manifests of all of them in memory."""
+MOST_INDEX = 2**63 - 1
+"""Highest index of an image, which is an int64."""
 
 
 def shard_size(count: int, shape: Sequence[int]) -> int:
@@ -45,6 +52,58 @@ def shard_size(count: int, shape: Sequence[int]) -> int:
     fitting: int = 2 ** int(math.log2(max(1, MOST_BYTES // math.prod(shape))))
     lowest: int = 2 ** math.ceil(math.log2(max(1, math.ceil(count / SHARDS))))
     return min(max(lowest, FEWEST_IMAGES), MOST_IMAGES, fitting)
+
+
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _StoredPlan(StrictSettings):
+    """plan.json: the fields of `ShardPlan`, and the format."""
+
+    format: int
+    task: Literal["generate", "translate"]
+    synthesizer: str
+    recipe: str
+    steps: Natural
+    licence: str
+    shape: tuple[Positive, Positive, Positive]
+    classes: tuple[str, ...]
+    count: Positive
+    size: Annotated[int, Field(ge=1, le=MOST_IMAGES)]
+    start: Natural
+    cells: tuple[tuple[Natural, ...], ...]
+    attributes: dict[str, str] | None
+    seed: int
+    truncation: int | float  # a whole number stays one, as the key of the plan depends on it
+    filters: tuple[str, ...]
+    basis: str
+    changes: dict[str, str] | None
+    sources: str
+    features: str
+    identity: str
+    preprocessing: str
+    written: Literal["tar", "parquet"]
+    version: str
+    medical: bool
+    command: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _within_limits(self) -> Self:
+        if fault := beyond_limits(self.count, self.size, self.start):
+            raise ValueError(fault)
+        if self.size > 1 and self.size * math.prod(self.shape) > MOST_BYTES:
+            raise ValueError(f"{self.size} images of {list(self.shape)} in a shard are more than {MOST_BYTES:,} bytes")
+        return self
+
+
+def beyond_limits(count: int, size: int, start: int) -> str:
+    """Why so many images from this index on are no set of shards; "" where they are one."""
+    if -(-count // size) > MOST_SHARDS:
+        return f"{count:,} images are more than {MOST_SHARDS:,} shards of {size:,}"
+    if start + count > MOST_INDEX:
+        return f"{count:,} images from index {start:,} on have indices above {MOST_INDEX:,}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -122,9 +181,9 @@ class ShardPlan:
         """Number of shards."""
         return -(-self.count // self.size)
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """Identifies the bytes of all shards."""
+        """Identifies the bytes of all shards. It is computed once, as every manifest is compared with it."""
         return digest({name: value for name, value in asdict(self).items() if name != "command"})
 
     def indices(self, shard: int) -> Codes:
@@ -137,22 +196,26 @@ class ShardPlan:
         return {"format": FORMAT, **asdict(self)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str) -> ShardPlan:
-        """The plan from the output of `as_dict` in the folder `where`; raises RunFolderError for another format."""
-        if values.get("format") != FORMAT:
+    def from_json(cls, content: bytes, where: str) -> ShardPlan:
+        """The plan from the JSON of `as_dict`, read from the folder `where`; raises RunFolderError for any other content."""
+        remedy = "restore it from a copy, or make the shards in another folder with -o"
+        version = parsed(Versioned, content, f"{where}/{PLAN}", remedy).format
+        if version != FORMAT:
             raise RunFolderError(
-                f"{where}: shards of format {values.get('format')}, but this version reads format {FORMAT}; use that version, or "
-                "choose another folder with -o"
+                f"{where}: shards of format {version}, but this version reads format {FORMAT}; use that version, or choose another "
+                "folder with -o"
             )
-        known = {field.name for field in fields(cls)}
-        plain = {name: value for name, value in values.items() if name in known}
-        try:
-            tuples = {name: tuple(plain[name]) for name in ("shape", "classes", "filters", "command")}
-            return cls(**{**plain, **tuples, "cells": tuple(tuple(cell) for cell in plain["cells"])})
-        except (KeyError, TypeError) as error:
-            raise RunFolderError(
-                f"{where}/{PLAN}: is damaged ({error}); remove it, and repeat the command that makes the shards"
-            ) from error
+        stored = parsed(_StoredPlan, content, f"{where}/{PLAN}", remedy)
+        return cls(**{name: getattr(stored, name) for name in _StoredPlan.model_fields if name != "format"})
+
+    def with_moments(self, features: str, identity: str, preprocessing: str) -> ShardPlan:
+        """The plan of the same images, with moments of these features."""
+        command = (*self.command, f"--moments={features}")
+        return replace(self, features=features, identity=identity, preprocessing=preprocessing, command=command)
+
+    def without_moments(self) -> ShardPlan:
+        """The plan of the same images without moments; its command is not changed."""
+        return replace(self, features="", identity="", preprocessing="")
 
     def differences(self, other: ShardPlan) -> list[str]:
         """Names of what differs in another plan, apart from the command."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from typing import IO, Any, final
 
 from augury.data.decoding.safety import extra
 from augury.errors import RunFolderError
-from augury.files import atomic_path, check_folder_name, sweep
+from augury.files import atomic_path, check_folder_name, explained, sweep
 
 REMOTE = "://"
 """What an fsspec address has in it: s3://bucket/folder, gs://, memory://, …"""
@@ -25,6 +27,10 @@ class ShardStore(ABC):
     @abstractmethod
     def sizes(self) -> dict[str, int]:
         """Name -> bytes of each file, without hidden ones."""
+
+    @abstractmethod
+    def size(self, name: str) -> int | None:
+        """Bytes of one file; None where there is no such file."""
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
@@ -76,6 +82,13 @@ class LocalStore(ShardStore):
                     sizes[path.name] = path.stat().st_size
         return sizes
 
+    def size(self, name: str) -> int | None:
+        """As `ShardStore.size`."""
+        try:
+            return (self.folder / name).stat().st_size
+        except FileNotFoundError:
+            return None
+
     def open(self, name: str) -> IO[bytes]:
         """As `ShardStore.open`."""
         return (self.folder / name).open("rb")
@@ -117,6 +130,15 @@ class RemoteStore(ShardStore):
         named = {str(entry["name"]).rpartition("/")[2]: int(entry["size"] or 0) for entry in entries}
         return {name: size for name, size in named.items() if name and not name.startswith(".")}
 
+    def size(self, name: str) -> int | None:
+        """As `ShardStore.size`."""
+        self.files.invalidate_cache()
+        try:
+            with self._explained("read"):
+                return int(self.files.info(f"{self.root}/{name}")["size"] or 0)
+        except FileNotFoundError:
+            return None
+
     def open(self, name: str) -> IO[bytes]:
         """As `ShardStore.open`."""
         with self._explained("read"):
@@ -126,12 +148,16 @@ class RemoteStore(ShardStore):
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """As `ShardStore.writing`."""
-        with tempfile.TemporaryDirectory() as folder:
-            temporary = Path(folder) / name
-            yield temporary
+        with explained(Path(os.environ.get("TMPDIR", "/tmp"))):
+            folder = Path(tempfile.mkdtemp())
+        try:
+            with explained(folder.parent):
+                yield folder / name
             with self._explained("write"):
                 self.files.makedirs(self.root, exist_ok=True)
-                self.files.put_file(str(temporary), f"{self.root}/{name}")
+                self.files.put_file(str(folder / name), f"{self.root}/{name}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self, name: str) -> None:
         """As `ShardStore.remove`."""
@@ -144,12 +170,12 @@ class RemoteStore(ShardStore):
 
     @contextmanager
     def _explained(self, purpose: str) -> Iterator[None]:
-        """Turn any exception of a file system's package into RunFolderError, except FileNotFoundError."""
+        """Turn any exception of a file system's package into RunFolderError; a file to read may be missing."""
         try:
             yield
-        except FileNotFoundError:
-            raise
         except Exception as error:
+            if purpose == "read" and isinstance(error, FileNotFoundError):
+                raise
             message = " ".join(str(error).split())[:300] or type(error).__name__
             raise RunFolderError(
                 f"{self.address}: this address cannot be used to {purpose} ({message}); check credentials and permissions, and run the "
@@ -182,3 +208,9 @@ def open_store(address: str) -> ShardStore:
         return RemoteStore(address)
     check_folder_name(Path(address))
     return LocalStore(Path(address))
+
+
+def absolute(output: str | os.PathLike[str]) -> str:
+    """The path or address as every worker finds it."""
+    text = os.fspath(output)
+    return text if REMOTE in text else str(Path(text).resolve())

@@ -18,12 +18,13 @@ from augury.errors import SettingsError
 from augury.exports.parquet import pyarrow
 from augury.pipeline.file_translation import refuse_other_shape, refuse_translation
 from augury.pipeline.tagged_files import licence_of
-from augury.shards.engines import ENGINES
+from augury.shards.engines import engine_of
 from augury.shards.filtering import check_filters
-from augury.shards.making import Job, Manifest, write_plan
+from augury.shards.making import Job, write_plan
+from augury.shards.manifests import Manifest
 from augury.shards.moments import feature_extractor
-from augury.shards.plan import ShardPlan, Share, shard_size
-from augury.shards.store import REMOTE, open_store
+from augury.shards.plan import ShardPlan, Share, beyond_limits, shard_size
+from augury.shards.store import REMOTE, absolute, open_store
 from augury.training import Synthesizer, synthesizer_folder
 
 Written = Literal["tar", "parquet"]
@@ -129,6 +130,8 @@ def generate_shards(
         )
     if count < 1 or start < 0:
         raise SettingsError(f"--count {count} --start {start}: draw at least 1 image, from index 0 or a higher one")
+    if fault := beyond_limits(count, shard_size(count, synthesizer.card.shape), start):
+        raise SettingsError(f"--count {count} --start {start}: {fault}; make several sets")
     names = list(dict.fromkeys(labels or synthesizer.card.classes))
     cells = tuple(tuple(synthesizer.cell(name, attributes or {})) for name in names)
     synthesizer.sample(
@@ -148,7 +151,7 @@ def generate_shards(
     named += _licence(options)
     words = [f"--count={count}", *named, *_changed(plan), *(f"--filter={name}" for name in filters)]
     plan = replace(plan, command=("generate", os.fspath(source), *words))
-    job = Job(plan, str(Path(source).resolve()), _absolute(output), str(options.device))
+    job = Job(plan, str(Path(source).resolve()), absolute(output), str(options.device))
     return _work(job, options, on_progress)
 
 
@@ -204,7 +207,7 @@ def translate_shards(
     words += [*_licence(options), *_changed(replace(plan, written="tar")), *_typed(reading)]
     plan = replace(plan, command=("translate", os.fspath(source), os.fspath(images), *words))
     job = Job(
-        plan, str(Path(source).resolve()), _absolute(output), str(options.device), str(Path(images).resolve()), reading
+        plan, str(Path(source).resolve()), absolute(output), str(options.device), str(Path(images).resolve()), reading
     )
     return _work(job, options, on_progress)
 
@@ -269,20 +272,11 @@ def _typed(reading: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _absolute(output: str | os.PathLike[str]) -> str:
-    """The output as every worker finds it."""
-    text = os.fspath(output)
-    return text if REMOTE in text else str(Path(text).resolve())
-
-
 def _work(job: Job, options: ShardOptions, on_progress: Callable[[int, int], None]) -> ShardWork:
     engine, workers, share = options.engine, options.workers, options.share
-    if engine not in ENGINES:
-        raise SettingsError(f"--engine {engine}: there is no such engine; choose one of: {', '.join(ENGINES)}")
-    if workers is not None and workers < 1:
-        raise SettingsError(f"--workers {workers}: give at least 1")
+    make_all = engine_of(engine, workers)
     chosen = Share.parsed(share) if isinstance(share, str) else share or Share(0, 1)
     numbers = chosen.numbers(job.plan.shards)
     write_plan(open_store(job.output), job.plan)
-    manifests = ENGINES[engine](job, numbers, workers, on_progress) if numbers else []
+    manifests = make_all(job, numbers, workers, on_progress) if numbers else []
     return ShardWork(job.plan, tuple(manifests))
