@@ -98,12 +98,8 @@ def manifest_of(content: bytes, plan: ShardPlan, shard: int) -> Manifest:
     return manifest
 
 
-def finished(store: ShardStore, plan: ShardPlan, shard: int, sizes: Mapping[str, int] | None = None) -> Manifest | None:
-    """The manifest of a shard whose files are there in the size that it states; None for a shard that is to be made.
-
-    `sizes` are those of `store.sizes()`, where many shards are checked. Without them the store is asked for the files of this
-    shard alone.
-    """
+def finished(store: ShardStore, plan: ShardPlan, shard: int) -> Manifest | None:
+    """The manifest of a shard whose files are there in the size that it states; None for a shard that is to be made."""
     content = store.read(f"{shard_name(shard)}.json")
     if content is None:
         return None
@@ -111,13 +107,14 @@ def finished(store: ShardStore, plan: ShardPlan, shard: int, sizes: Mapping[str,
         manifest = manifest_of(content, plan, shard)
     except RunFolderError:
         return None
-    return manifest if complete(store, manifest, sizes) else None
+    return manifest if complete(store, manifest) else None
 
 
 def complete(store: ShardStore, manifest: Manifest, sizes: Mapping[str, int] | None = None) -> bool:
     """Whether the files of a manifest are there in the size that it states.
 
-    A file that `sizes` does not have so may have been written since: the store is asked for it.
+    `sizes` are those of `store.sizes()`, where many shards are checked. The store is asked for a file that differs from them or is
+    not among them, as it may have been written since.
     """
     listed = sizes or {}
     return all(
