@@ -23,7 +23,7 @@ PICTURES = DOCS / "pictures"
 SHOWN = {
     "first_run": (("first-11",), "Bags and sandals that the generator drew after 150 steps"),
     "holes": (("holes-07", "holes-08"), "Plain shirts of the train split, and the same shirts translated to striped ones after 60 steps"),
-    "medicine": (("medicine-02", "medicine-05"), "Simulated ultrasound images, and those that a generator drew after 250 steps"),
+    "medicine": (("medicine-02", "medicine-05"), "Simulated ultrasound images, and those that a generator drew after 120 steps"),
     "vendor": (("vendor-04",), "A delivery of images that are copies of train images, a little brighter"),
 }  # fmt: skip
 """Notebook -> the cells whose strips of images are shown one below the other, and what they show."""
