@@ -13,6 +13,8 @@ from augury.errors import RunFolderError, SettingsError
 from augury.explorer.queries import Query
 from augury.explorer.view import RunView
 from augury.proof.arms import ARMS
+from augury.proof.measures import VALIDATION
+from augury.proof.operating_point import PRIMARY
 from augury.report import cells, charts, wording
 from augury.verdict import Verdict
 
@@ -24,9 +26,10 @@ MEASURES = {
     "auc": "AUC",
     "ece": "calibration error (lower is better)",
     "brier": "Brier score (lower is better)",
-    "validation": "balanced accuracy on validation",
+    "specificity": "specificity at the threshold",
+    VALIDATION: "balanced accuracy on validation",
 }
-"""Measures of an arm, with their names."""
+"""Measures of an arm whose names do not depend on the trial."""
 ORDERS = {"trial": "as in the trial", "value": "highest first", "name": "name"}
 SORTS = {
     "class": "as in the data",
@@ -58,7 +61,7 @@ def page(view: RunView, query: Query) -> dict[str, Any]:
         verdict = view.run.verdict
     except RunFolderError as error:
         return {"problem": str(error)}
-    measures = {name: text for name, text in MEASURES.items() if _complete(verdict, name)}
+    measures = _measures(verdict)
     chosen = {
         "measure": _choice(query, "measure", measures),
         "against": _choice(query, "against", {"": "", **dict.fromkeys(verdict.arms, "")}),
@@ -123,6 +126,14 @@ def _role(verdict: Verdict, name: str) -> str:
     if name == verdict.arm and verdict.outcome != "not tested":
         return "synthetic"
     return "real" if name == verdict.comparator else "other"
+
+
+def _measures(verdict: Verdict) -> dict[str, str]:
+    """The measures that every arm has, with their names; the metric of the trial first, if it is not balanced accuracy."""
+    names = {PRIMARY: verdict.metric, **MEASURES}
+    if _complete(verdict, PRIMARY):  # the value on validation is that of the same metric
+        names[VALIDATION] = f"{verdict.metric} on validation"
+    return {name: text for name, text in names.items() if _complete(verdict, name)}
 
 
 def _complete(verdict: Verdict, measure: str) -> bool:
