@@ -116,7 +116,7 @@ def _slider(direction: Direction) -> dict[str, Any]:
     if direction.values:
         label = f"{attribute}: {direction.values[0]} → {direction.values[1]}"
     elif value:
-        label = f"{attribute}: → {value}"
+        label = f"{attribute} → {value}"
     else:
         label = f"{direction.name} ({100 * direction.share:.0f} %)"
     return {"name": direction.name, "label": label, "far": far, "known": direction.gap is not None}

@@ -1,7 +1,9 @@
-"""The page `verdict` of a trial whose metric is not balanced accuracy."""
+"""The page `verdict`: the metric of the trial, and whether images or decisions are newer than it."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -72,3 +74,25 @@ def test_a_trial_about_balanced_accuracy_has_no_threshold(whole: Path) -> None:
     measures = choices(whole)
     assert measures["chosen"] == "balanced_accuracy" and not {"primary", "specificity"} & measures.keys()
     assert measures["validation"] == "balanced accuracy on validation"
+
+
+def test_a_copied_run_does_not_ask_for_another_trial(own: Path) -> None:
+    verdict, manifest = own / "verdict.json", own / "synthetic" / "manifest.jsonl"
+    later = verdict.stat().st_mtime + 60
+    os.utime(manifest, (later, later))  # as a copy may have it
+    assert "Repeat the trial" not in client(own).get("/verdict").text
+    state = json.loads((own / "state.json").read_text())
+    state["generate"]["finished"] = "2999-01-01 00:00:00"  # as if the images were drawn again
+    (own / "state.json").write_text(json.dumps(state))
+    assert "Repeat the trial" in client(own).get("/verdict").text
+
+
+def test_a_decision_that_was_withdrawn_after_the_verdict_asks_for_another_trial(own: Path) -> None:
+    verdict, manifest = own / "verdict.json", own / "synthetic" / "manifest.jsonl"
+    stored = json.loads(verdict.read_text())
+    stored["synthetic"] |= {"accepted": stored["synthetic"]["accepted"] - 1, "rejected": {"review": 1}}
+    verdict.write_text(json.dumps(stored))
+    for seconds, asks in ((-60, False), (60, True)):
+        when = verdict.stat().st_mtime + seconds
+        os.utime(manifest, (when, when))
+        assert ("Repeat the trial" in client(own).get("/verdict").text) == asks
