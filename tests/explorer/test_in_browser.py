@@ -273,6 +273,7 @@ def test_an_uploaded_image_is_changed_and_a_large_one_refused(
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / "me.png")
     tab.upload("#upload", tmp_path / "me.png")
     tab.wait(f"{changed} !== {before!r}")
+    assert tab.run("document.getElementById('read-as').textContent") == "me.png: 40 × 40 px, resized to 16 × 16."
     said = "document.getElementById('status').textContent"
     (tmp_path / "letter.png").write_bytes(b"Dear Sir or Madam")
     tab.upload("#upload", tmp_path / "letter.png")
