@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import socket
@@ -16,7 +15,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra [explore] is not installed")
 
-from tests.helpers.command_line import AUGURY
+from tests.helpers.explorer_process import serving
 
 pytestmark = pytest.mark.slow
 
@@ -25,19 +24,8 @@ pytestmark = pytest.mark.slow
 def served(whole: Path, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of an explorer in a process of its own, and the process."""
     shutil.copytree(whole, tmp_path / "run")
-    words = [*AUGURY, "explore", str(tmp_path / "run"), "--port", "0"]
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-        assert address is not None
-        yield address[0], process
-    finally:
-        process.kill()
-        process.wait(60)
+    with serving(tmp_path / "run", stderr=subprocess.PIPE) as started:
+        yield started
 
 
 def leave(site: str, request: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,16 @@ pytest.importorskip("starlette", reason="the extra [explore] is not installed")
 
 import augury
 from augury.files import read_lines
+from augury.pipeline import latent_runs
 from augury.pipeline.run_folder import Run
-from tests.helpers.browser import browser
+from tests.helpers.browser import MISSING, browser
+from tests.helpers.command_line import wait_until
 from tests.helpers.devtools import Chromium, Tab, chromium
+from tests.helpers.explorer_process import serving
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(browser() is None, reason="no Chromium is installed, so no page can be opened"),
+    pytest.mark.skipif(browser() is None, reason=MISSING),
 ]
 LARGE = "document.getElementById('large').src"
 BASE, EDITED = ("document.getElementById('base').src", "document.getElementById('edited').src")
@@ -38,32 +40,18 @@ main()
 OVERFLOW = "document.documentElement.scrollWidth"
 
 
-def heed_interrupts() -> None:
-    """Tests in the background of a shell ignore SIGINT, and so would their children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.fixture(scope="module")
 def served(
     whole: Path, turning: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, tuple[Path, str]]]:
     """A copy of each run, and the address where `augury explore` serves it."""
-    root, processes, runs = tmp_path_factory.mktemp("served"), [], {}
-    try:
+    root, runs = tmp_path_factory.mktemp("served"), {}
+    with ExitStack() as explorers:
         for name, run in (("whole", whole), ("turning", turning)):
             shutil.copytree(run, root / name)
-            words = [sys.executable, "-c", FAST, "explore", str(root / name), "--port", "0"]
-            processes.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts))
-        for name, process in zip(("whole", "turning"), processes, strict=True):
-            assert process.stdout is not None
-            address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-            assert address is not None
-            runs[name] = (root / name, address[0])
+            address, _ = explorers.enter_context(serving(root / name, (sys.executable, "-c", FAST)))
+            runs[name] = (root / name, address)
         yield runs
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGINT)
-        assert [process.wait(120) for process in processes] == [0] * len(processes)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +77,9 @@ def settled(tab: Tab) -> None:
     tab.wait("!document.body.classList.contains('busy') && document.querySelectorAll('#frames img').length")
 
 
-def test_every_page_opens_without_errors_and_fits_a_phone(chrome: Chromium, site: str) -> None:
+def test_every_page_opens_without_errors_and_fits_a_phone(
+    chrome: Chromium, site: str, served: dict[str, tuple[Path, str]]
+) -> None:
     tab = chrome.tab(f"{site}/data")
     for name in ("data", "training", "generator", "review", "verdict"):
         for width in (1200, 390):
@@ -98,11 +88,108 @@ def test_every_page_opens_without_errors_and_fits_a_phone(chrome: Chromium, site
             tab.wait("document.querySelector('h1')")
             assert tab.run(OVERFLOW) <= width, (name, width)
             assert tab.run("document.querySelector('[aria-current]').textContent").lower() == name
+            if name == "generator":
+                settled(tab)
             assert tab.run("document.getElementById('status').textContent") == ""
+            assert tab.errors() == [], (name, width)
     tab.go(f"{site}/training")
     tab.wait("document.getElementById('sheet').naturalWidth > 0")
     tab.go(f"{site}/data")
     assert tab.run("document.querySelectorAll('#images .sheet img').length") == 36
+    tab.go(f"{served['turning'][1]}/generator")
+    tab.wait("document.getElementById('changed').naturalWidth > 0")
+    assert tab.errors() == []
+
+
+def test_errors_of_a_page_are_noticed(chrome: Chromium, site: str) -> None:
+    tab = chrome.tab(f"{site}/data")
+    assert tab.errors() == []
+    tab.run("setTimeout(() => { throw new Error('a fault of the page'); }) && 0")
+    tab.run("Object.assign(new Image(), {src: '/static/missing.png'}) && 0")
+    tab.run("Object.assign(new Image(), {src: 'http://127.0.0.1:9/elsewhere.png'}) && 0")
+    wait_until(lambda: len(tab.errors()) == 3, seconds=30)
+    for part in ("a fault of the page", "404 (Not Found)", "Content Security Policy"):
+        assert len([text for text in tab.errors() if part in text]) == 1, (part, tab.errors())
+
+
+def focused(tab: Tab) -> str:
+    """The id of the element that has the focus, or of the nearest element around it that has one."""
+    return str(tab.run("document.activeElement.closest('[id]')?.id ?? ''"))
+
+
+def tab_to(tab: Tab, name: str) -> list[str]:
+    """Press the Tab key until the focus is at or within the element with this id; returns what had the focus, each with a frame."""
+    visited: list[str] = []
+    while not visited or visited[-1] != name:
+        assert len(visited) < 60, (name, visited)
+        tab.press("Tab")
+        visited.append(focused(tab))
+        assert tab.run("getComputedStyle(document.activeElement).outlineStyle") != "none", visited
+    return visited
+
+
+def test_the_tab_key_reaches_every_control_of_the_generator(chrome: Chromium, site: str) -> None:
+    tab = chrome.tab(f"{site}/generator")
+    tab.front()
+    settled(tab)
+    tab.wait("document.querySelectorAll('#sliders input').length > 0")
+    visited, before = tab_to(tab, "other"), tab.run(LARGE)
+    tab.press(" ")
+    tab.wait(f"{LARGE} !== {before!r}")
+    assert tab.run("document.getElementById('seed').value") == "1" and focused(tab) == "other"
+    settled(tab)
+    visited, before = visited + tab_to(tab, "truncation"), tab.run(LARGE)
+    tab.press("ArrowLeft")
+    tab.wait(f"{LARGE} !== {before!r}")
+    settled(tab)
+    visited, before = visited + tab_to(tab, "sliders"), tab.run(EDITED)
+    tab.press("ArrowRight")
+    tab.wait(f"{EDITED} !== {before!r}")
+    assert tab.run("document.activeElement.previousElementSibling.textContent") == "+0.25"
+    controls = ["cell0", "cell1", "seed", "other", "truncation", "sheet", "photo-file", "space", "sliders"]
+    assert [name for name in visited if name in controls] == controls
+    tab_to(tab, "position")
+    assert tab.errors() == []
+
+
+def test_the_training_page_follows_a_log_that_grows(chrome: Chromium, served: dict[str, tuple[Path, str]]) -> None:
+    run, site = served["whole"]
+    log, step = run / "train" / "log.jsonl", "document.querySelector('#live p').textContent.split(' of ')[0]"
+    rows = read_lines(log)
+    whole_log, curves = log.read_text(), "document.getElementById('curves').innerHTML"
+    try:
+        with Run(run).held():  # as a training does
+            log.write_text(json.dumps({**rows[-1], "step": 2, "images": 16}) + "\n")
+            tab = chrome.tab(f"{site}/training")
+            tab.front()
+            tab.wait(f"{step} === 'Step 2' && document.getElementById('live').dataset.working === 'true'")
+            before = tab.run(curves)
+            with log.open("a") as file:
+                file.write(json.dumps({**rows[-1], "step": 3, "images": 24}) + "\n")
+            tab.wait(f"{step} === 'Step 3' && {curves} !== {before!r}")
+        tab.wait("document.getElementById('live').dataset.working === 'false'")
+        assert tab.errors() == []
+    finally:
+        log.write_text(whole_log)
+
+
+def test_directions_that_were_not_found_are_listed_with_the_reason(
+    chrome: Chromium, served: dict[str, tuple[Path, str]]
+) -> None:
+    run, site = served["whole"]
+    latent_runs.store_directions(run, methods=["pca"], number=2)
+    try:
+        file = run / "directions" / "directions.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "skipped": {"pose": "all images look alike"}}))
+        tab = chrome.tab(f"{site}/generator")
+        tab.wait("document.querySelectorAll('#sliders input').length === 2")
+        assert tab.run("document.querySelector('#skipped-directions summary').textContent") == "Not found: pose"
+        assert tab.run("document.querySelector('#skipped-directions li').textContent") == "pose: all images look alike."
+    finally:
+        shutil.rmtree(run / "directions")
+    tab.reload()
+    tab.wait("document.querySelectorAll('#sliders input').length > 2")
+    assert not tab.run("document.getElementById('skipped-directions')")
 
 
 def test_sliders_and_pickers_change_the_picture_and_a_reload_keeps_them(chrome: Chromium, site: str) -> None:
@@ -186,6 +273,7 @@ def test_an_uploaded_image_is_changed_and_a_large_one_refused(
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / "me.png")
     tab.upload("#upload", tmp_path / "me.png")
     tab.wait(f"{changed} !== {before!r}")
+    assert tab.run("document.getElementById('read-as').textContent") == "me.png: 40 × 40 px, resized to 16 × 16."
     said = "document.getElementById('status').textContent"
     (tmp_path / "letter.png").write_bytes(b"Dear Sir or Madam")
     tab.upload("#upload", tmp_path / "letter.png")

@@ -30,6 +30,7 @@ from augury.files import read_lines
 from augury.pipeline import session
 from augury.pipeline.run_folder import Run
 from augury.pipeline.stages import STAGES, opened, pending
+from tests.helpers.command_line import call
 from tests.helpers.explored_run import explored
 
 pytestmark = pytest.mark.slow  # for the runs that it looks at
@@ -250,6 +251,29 @@ def test_decisions_reach_manifest_trial_data_set_and_report(own: Path, monkeypat
     assert "Repeat the trial" not in pages.get("/verdict").text
     with opened(None, own) as run:
         assert pending(run, set(STAGES)) == []
+
+
+@pytest.mark.parametrize("words", [[], ["-o", "set", "--force"]], ids=["in the run", "elsewhere"])
+def test_the_command_export_obeys_decisions_at_once(
+    own: Path, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pages, verdict = client(own), (own / "verdict.json").read_bytes()
+    position = next(row["row"] for row in rows(own) if row["accepted"])
+    for decision in ("reject", "keep"):
+        answer = pages.post("/api/review", json={**shown(pages, position), "decision": decision})
+        assert answer.status_code == 200
+        status, written = call("export", own, *words)
+        assert status == 0, written
+        exported = {
+            (row["class"], row["source"]["index"])
+            for row in read_lines(Path(written.strip()) / "manifest.jsonl")
+            if row["origin"] == "synthetic"
+        }
+        assert exported == {(row["class"], row["index"]) for row in rows(own) if row["accepted"]}
+        decided = rows(own)[position]
+        assert ((decided["class"], decided["index"]) in exported) == (decision == "keep")
+    assert (own / "verdict.json").read_bytes() == verdict  # the trial is not repeated for it
 
 
 def test_two_reviewers_do_not_overwrite_each_other(own: Path) -> None:

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+MISSING = "no Chromium is installed, so no page can be opened; install one: apt-get install chromium"
+"""Why a test in the browser is skipped."""
 CHECK = """
 const page = document.querySelector("iframe").contentDocument, width = page.documentElement.clientWidth, over = [];
 for (const each of page.body.querySelectorAll("*")) {

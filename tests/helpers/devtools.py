@@ -20,6 +20,8 @@ OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
     "--disable-background-networking", "--disable-extensions", "--disable-renderer-backgrounding", "--remote-debugging-pipe",
 )  # fmt: skip
+ERRORS = ("Runtime.exceptionThrown", "Log.entryAdded")
+"""Events that can tell of an error in a page."""
 KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "ArrowDown": 40, "ArrowUp": 38, "Tab": 9, "Enter": 13, "End": 35, "Home": 36}
 
 
@@ -28,9 +30,10 @@ class Chromium:
 
     def __init__(self, send: int, receive: int) -> None:
         self._send, self._receive, self._rest, self._number = send, receive, b"", 0
+        self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, session: str | None = None, seconds: float = 60, **parameters: Any) -> dict[str, Any]:
-        """The result of one command of the protocol; events that come before it are dropped."""
+        """The result of one command of the protocol. Of the events that come before it, only `ERRORS` are remembered."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if session is not None:
@@ -43,6 +46,8 @@ class Chromium:
                 assert "error" not in answer, (method, answer["error"])
                 result: dict[str, Any] = answer["result"]
                 return result
+            if answer.get("method") in ERRORS:
+                self.events.append(answer)
 
     def _next(self, last: float) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -60,6 +65,8 @@ class Chromium:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         tab = Tab(self, session)
+        for domain in ("Runtime", "Log"):
+            tab.call(f"{domain}.enable")
         tab.resize(width, height)
         tab.go(address)
         return tab
@@ -131,13 +138,25 @@ class Tab:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
 
-    def dark(self, dark: bool) -> None:
-        scheme = "dark" if dark else "light"
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    def errors(self) -> list[str]:
+        """Exceptions of scripts that nothing caught, and errors in the browser's log such as a file that is missing or blocked."""
+        self.run("0")  # its answer comes after all events so far
+        texts = []
+        for event in self._chromium.events:
+            if event.get("sessionId") != self._session:
+                continue
+            if event["method"] == "Runtime.exceptionThrown":
+                details = event["params"]["exceptionDetails"]
+                texts.append(details.get("exception", {}).get("description", details["text"]))
+            elif (entry := event["params"]["entry"])["level"] == "error":
+                texts.append(f"{entry['text']} {entry.get('url', '')}")
+        return texts
 
     def screenshot(self, file: Path) -> None:
         """The whole page as a PNG."""
-        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         file.write_bytes(base64.b64decode(answer["data"]))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from augury.report import render
-from tests.helpers.browser import browser, measured
+from tests.helpers.browser import MISSING, browser, measured
 from tests.helpers.report_facts import facts
 
 LONG = (
@@ -17,7 +17,7 @@ LONG = (
     "e",
 )
 
-pytestmark = pytest.mark.skipif(browser() is None, reason="no Chromium is installed, so no page can be laid out")
+pytestmark = pytest.mark.skipif(browser() is None, reason=MISSING)
 
 
 def page(kind: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -12,7 +13,6 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "augury_token"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -25,6 +25,16 @@ SECURITY = {
     "cache-control": "no-store",
 }
 """Headers of every answer."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host: the name localhost, or an address such as 127.0.0.2 or ::1."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,12 @@ class Access:
         if scope["method"] not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
             return PlainTextResponse(f"Refused: the request comes from another site ({origin}).", 403)
         if not self.token:
-            if urlsplit(f"//{host}").hostname in LOOPBACK:
+            if is_loopback(_name_in(host)):
                 return None
-            return PlainTextResponse("Refused: the explorer answers on this machine alone, at 127.0.0.1.", 403)
+            return PlainTextResponse(
+                "Refused: the explorer answers on this machine alone. Open the address that augury explore printed.",
+                403,
+            )
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         for name, value in query:
             if name == "token" and hmac.compare_digest(value.encode(), self.token.encode()):
@@ -77,3 +90,11 @@ class Access:
             "Refused: the token is missing or wrong. Open the address that augury explore printed, with ?token=… at its end.",
             401,
         )
+
+
+def _name_in(host: str) -> str:
+    """The name or address in a header `host`, without the port; "" where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # an IPv6 address that is not closed
+        return ""

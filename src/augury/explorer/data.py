@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from starlette.exceptions import HTTPException
 
+from augury.data.decoding.skipped import next_step
 from augury.errors import AuguryError, SettingsError
 from augury.explorer.pictures import data_uris
 from augury.explorer.queries import Query
@@ -17,13 +19,15 @@ EACH = 36
 """Images shown of a class."""
 CLUSTERS = 50
 """Clusters of near-duplicates listed."""
+UNREADABLE = 50
+"""Unreadable files listed."""
 
 
 def page(view: RunView, query: Query) -> dict[str, Any]:
     """The variables of the page."""
     metadata = view.run.metadata
     stored, near = metadata["data"], view.stored("near_duplicates")
-    counts, classes = stored["counts"], stored["classes"]
+    counts, classes, notes = stored["counts"], stored["classes"], stored.get("notes", {})
     chosen = query.get("class", classes[0]), query.get("split", SPLITS[0])
     if chosen[0] not in classes or chosen[1] not in SPLITS:
         raise SettingsError(
@@ -41,7 +45,8 @@ def page(view: RunView, query: Query) -> dict[str, Any]:
         "totals": [sum(column) for column in counts.values()],
         "largest": max(1, largest),
         "warnings": stored.get("warnings", []),
-        "notes": stored.get("notes", {}),
+        "notes": {name: note for name, note in notes.items() if name not in ("skipped", "ignored")},
+        "skipped": skipped(notes),
         "near": near,
         "clusters": near.get("clusters", [])[:CLUSTERS],
         "drawn": (view.run / "near_duplicates.png").exists(),
@@ -50,6 +55,21 @@ def page(view: RunView, query: Query) -> dict[str, Any]:
         "chosen": chosen,
         "images": images,
         "problem": problem,
+    }
+
+
+def skipped(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """The files that were not used, from the notes on the data.
+
+    {total, unreadable: numbers, files: [(name, reason)] of the first, others: [(what, number, next step)], most frequent first}
+    """
+    files, others = notes.get("skipped", []), notes.get("ignored", {})
+    ranked = sorted(others.items(), key=lambda row: (-row[1], row[0]))
+    return {
+        "total": len(files) + sum(others.values()),
+        "unreadable": len(files),
+        "files": [(each["file"], each["reason"]) for each in files[:UNREADABLE]],
+        "others": [(what, count, next_step(what)) for what, count in ranked],
     }
 
 

@@ -10,7 +10,7 @@ from augury.errors import DataError, RunFolderError, SettingsError
 from augury.explorer.photographs import SECONDS
 from augury.explorer.pictures import data_uris, tag_of
 from augury.explorer.queries import Query, cell, integer, number
-from augury.explorer.uploads import decoded
+from augury.explorer.uploads import Reading, changes, decoded
 from augury.explorer.view import RunView
 from augury.images import Codes, Images
 from augury.networks import KEEP
@@ -47,6 +47,7 @@ def page(view: RunView) -> dict[str, Any]:
         "frames": FRAMES,
         "most_seed": MOST_SEED,
         "search_seconds": SECONDS,
+        "accept": Reading.of(view.run).accept,
     }
 
 
@@ -97,20 +98,22 @@ def translate(view: RunView, query: Query, upload: bytes) -> dict[str, Any]:
     change = np.array([cell(query, "cell")], np.int64)
     if (change == KEEP).all():
         raise SettingsError("no change is chosen; choose the value to reach for at least one attribute")
-    image = _source(view, synthesizer, query, upload)
+    image, notes = _source(view, synthesizer, query, upload)
     with view.drawing:
         translated = synthesizer.translate(image, change, seed=integer(query, "seed", 0, MOST_SEED))
-    return {"images": data_uris(image) + data_uris(translated, tag_of(synthesizer))}
+    return {"images": data_uris(image) + data_uris(translated, tag_of(synthesizer)), "notes": notes}
 
 
-def _source(view: RunView, synthesizer: Synthesizer, query: Query, upload: bytes) -> Images:
+def _source(view: RunView, synthesizer: Synthesizer, query: Query, upload: bytes) -> tuple[Images, tuple[str, ...]]:
+    """The image to translate, and what was done to an uploaded one."""
     if upload:
-        return decoded(upload, query.get("name", ""), synthesizer.card.shape, view.run.settings["data"])
+        reading, shape = Reading.of(view.run), synthesizer.card.shape
+        return decoded(upload, query.get("name", ""), shape, reading), changes(upload, shape, reading)
     if "source" not in query:
         raise DataError("no image is given; choose one of the real images, or a file")
     images = view.splits["train"].images
     position = integer(query, "source", 0, len(images) - 1)
-    return np.ascontiguousarray(images[[position]])
+    return np.ascontiguousarray(images[[position]]), ()
 
 
 def _sources(view: RunView) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from augury.errors import DataError, RunFolderError, SettingsError
 from augury.explorer.photographs import Pace, Photograph
 from augury.explorer.pictures import data_uri, tag_of
 from augury.explorer.queries import Query, cell, integer, number
-from augury.explorer.uploads import changes, decoded
+from augury.explorer.uploads import Reading, changes, decoded
 from augury.explorer.view import RunView
 from augury.generation import Direction, Projection, edit
 from augury.metrics.own import FILE
@@ -65,7 +65,7 @@ def invert(view: RunView, query: Query, upload: bytes) -> dict[str, Any]:
         )
     if not upload:
         raise DataError("no photograph is given; choose a file")
-    name, reading = query.get("name", ""), view.run.settings["data"]
+    name, reading = query.get("name", ""), Reading.of(view.run)
     image = decoded(upload, name, synthesizer.card.shape, reading)
     photo = Photograph(name, image, changes(upload, synthesizer.card.shape, reading), synthesizer.fingerprint)
     named = {} if space.name == "w" else _names(synthesizer, cell(query, "cell"))
@@ -116,7 +116,7 @@ def _slider(direction: Direction) -> dict[str, Any]:
     if direction.values:
         label = f"{attribute}: {direction.values[0]} → {direction.values[1]}"
     elif value:
-        label = f"{attribute}: → {value}"
+        label = f"{attribute} → {value}"
     else:
         label = f"{direction.name} ({100 * direction.share:.0f} %)"
     return {"name": direction.name, "label": label, "far": far, "known": direction.gap is not None}

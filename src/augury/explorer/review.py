@@ -56,7 +56,7 @@ def page(view: RunView, query: Query) -> dict[str, Any]:
     ]
     return {
         "problem": "", "cards": cards, "note": note, "classes": synthetic.classes, "shown": SHOWN, "scores": list(synthetic.scores),
-        "chosen": chosen, "number": number, "pages": pages, "found": len(positions), "counts": counts(rows),
+        "chosen": chosen, "number": number, "pages": pages, "total": len(positions), "counts": counts(rows),
         "filters": view.stored("generation").get("filters", {}), "k": NEIGHBOURS,
     }  # fmt: skip
 
@@ -119,12 +119,12 @@ def _selected(synthetic: SyntheticImages, rows: Sequence[Mapping[str, Any]], cho
     """Positions of the images of the chosen class and state, in the chosen order."""
     accepted = np.array([row["accepted"] for row in rows], bool)
     by_hand = np.array([bool(generation.decision(row)) for row in rows], bool)
-    kept = {
+    selected = {
         "all": np.ones(len(rows), bool), "accepted": accepted, "rejected": ~accepted, "by hand": by_hand, "open": accepted & ~by_hand,
     }[chosen["show"]]  # fmt: skip
     if chosen["class"]:
-        kept = kept & (synthetic.labels == synthetic.classes.index(chosen["class"]))
-    positions = np.flatnonzero(kept)
+        selected = selected & (synthetic.labels == synthetic.classes.index(chosen["class"]))
+    positions = np.flatnonzero(selected)
     if not chosen["order"]:
         return positions
     name, way = chosen["order"].rsplit(" ", 1)

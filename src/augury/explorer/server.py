@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from augury.errors import RunFolderError, SettingsError
+from augury.explorer.access import is_loopback
 from augury.explorer.application import application
 from augury.explorer.view import RunView
 from augury.pipeline.run_folder import Run
@@ -34,17 +35,16 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The address of the first page."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """The address of the first page, with the name of the machine where the explorer listens at all its addresses."""
+        host = socket.gethostname() if _is_unspecified(self.host) else self.host
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host."""
-    if host == "localhost":
-        return True
+def _is_unspecified(host: str) -> bool:
+    """Whether a host stands for all addresses of this machine, as 0.0.0.0 and :: do; it cannot be opened from another one."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return not host or ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
 

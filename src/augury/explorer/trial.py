@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from augury import sentences
+from augury import generation, sentences
 from augury.errors import RunFolderError, SettingsError
 from augury.explorer.queries import Query
 from augury.explorer.view import RunView
+from augury.generation.review import REVIEW
 from augury.proof.arms import ARMS
+from augury.proof.measures import VALIDATION
+from augury.proof.operating_point import PRIMARY
 from augury.report import cells, charts, wording
 from augury.verdict import Verdict
 
@@ -24,9 +27,10 @@ MEASURES = {
     "auc": "AUC",
     "ece": "calibration error (lower is better)",
     "brier": "Brier score (lower is better)",
-    "validation": "balanced accuracy on validation",
+    "specificity": "specificity at the threshold",
+    VALIDATION: "balanced accuracy on validation",
 }
-"""Measures of an arm, with their names."""
+"""Measures of an arm whose names do not depend on the trial."""
 ORDERS = {"trial": "as in the trial", "value": "highest first", "name": "name"}
 SORTS = {
     "class": "as in the data",
@@ -58,7 +62,7 @@ def page(view: RunView, query: Query) -> dict[str, Any]:
         verdict = view.run.verdict
     except RunFolderError as error:
         return {"problem": str(error)}
-    measures = {name: text for name, text in MEASURES.items() if _complete(verdict, name)}
+    measures = _measures(verdict)
     chosen = {
         "measure": _choice(query, "measure", measures),
         "against": _choice(query, "against", {"": "", **dict.fromkeys(verdict.arms, "")}),
@@ -72,7 +76,7 @@ def page(view: RunView, query: Query) -> dict[str, Any]:
         "effect": sentences.effect(verdict), "sign": wording.SIGNS[verdict.outcome], "lead": wording.lead(verdict),
         "tested": verdict.outcome != "not tested", "measures": measures, "orders": ORDERS, "sorts": SORTS, "chosen": chosen,
         "arms": rows, "ticks": ticks, "classes": _sorted(verdict.per_class, chosen["sort"]), "bar": charts.bar,
-        "most": max(differences, default=0.0), "cells": cells.section(verdict), "changed": _changed(view),
+        "most": max(differences, default=0.0), "cells": cells.section(verdict), "changed": _changed(view, verdict),
         "report": (view.run / "report.html").exists(),
     }  # fmt: skip
 
@@ -125,6 +129,14 @@ def _role(verdict: Verdict, name: str) -> str:
     return "real" if name == verdict.comparator else "other"
 
 
+def _measures(verdict: Verdict) -> dict[str, str]:
+    """The measures that every arm has, with their names; the metric of the trial first, if it is not balanced accuracy."""
+    names = {PRIMARY: verdict.metric, **MEASURES}
+    if _complete(verdict, PRIMARY):  # the value on validation is that of the same metric
+        names[VALIDATION] = f"{verdict.metric} on validation"
+    return {name: text for name, text in names.items() if _complete(verdict, name)}
+
+
 def _complete(verdict: Verdict, measure: str) -> bool:
     """Whether every arm has a value of this measure for each seed."""
     return all(measure in arm and None not in arm[measure] for arm in verdict.arms.values())
@@ -136,10 +148,24 @@ def _sorted(rows: Sequence[Mapping[str, Any]], sort: str) -> list[Mapping[str, A
     return sorted(rows, key=keys[sort]) if sort in keys else list(rows)
 
 
-def _changed(view: RunView) -> bool:
-    """Whether a decision by hand is newer than the verdict."""
-    manifest, verdict = view.run / "synthetic" / "manifest.jsonl", view.run / "verdict.json"
-    return manifest.exists() and manifest.stat().st_mtime > verdict.stat().st_mtime
+def _changed(view: RunView, verdict: Verdict) -> bool:
+    """Whether the synthetic images or decisions on them are newer than the verdict.
+
+    A copy of a run folder has files of other times. Those count only where there are, or were, decisions by hand.
+    """
+    manifest, state = view.run / "synthetic" / "manifest.jsonl", view.run.state()
+    if not manifest.exists():
+        return False
+    drawn, judged = (str(state.get(stage, {}).get("finished", "")) for stage in ("generate", "prove"))
+    if judged and drawn > judged:
+        return True
+    newer = manifest.stat().st_mtime > (view.run / "verdict.json").stat().st_mtime
+    try:
+        rows, tally = generation.read_rows(manifest.parent), verdict.synthetic
+    except RunFolderError:  # it was edited by hand
+        return newer
+    decided = generation.decisions(rows) or REVIEW in tally.get("rejected", {})
+    return newer and bool(decided or tally.get("accepted") != sum(bool(row["accepted"]) for row in rows))
 
 
 def _choice(query: Query, name: str, allowed: Mapping[str, str]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ from augury.images import Codes, Images, LabelledImages
 DECODING = 5
 """Version of the decoding. Increase it when the same file would give other pixels or metadata, so that old cache entries are not
 used."""
+
+_COMMON = "chosen for the values of all images that declare none"
 
 
 class _Look(NamedTuple):
@@ -274,8 +277,17 @@ def _without_own(header: image_decoder.Header, limits: Range | None) -> image_de
     """Return a header without what only its own image has: the group, and values in place of the common range."""
     if header.values is None or limits is None:
         return replace(header, group="")
-    tones = f"{limits[0]:g} to {limits[1]:g}, chosen for the values of all images that declare none"
+    tones = f"{limits[0]:g} to {limits[1]:g}, {_COMMON}"
     return replace(header, group="", values=None, tones="; ".join(filter(None, (tones, header.tones))))
+
+
+def common_range_in(tones: Iterable[str]) -> Range | None:
+    """Return the range that was chosen for images that declare none, from the note `tones` of images that were read.
+
+    It is written with six digits.
+    """
+    matches = (re.match(rf"(\S+) to (\S+), {_COMMON}", text) for text in tones)
+    return next(((float(match[1]), float(match[2])) for match in matches if match), None)
 
 
 def _hashed(raw: bytes | str) -> _Look:

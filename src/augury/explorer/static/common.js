@@ -73,8 +73,8 @@ document.addEventListener("change", async (event) => {
   const address = `${location.pathname}?${new URLSearchParams(new FormData(form))}`;
   const part = form.closest("[data-live-form]");
   if (!part) return location.assign(address);
-  const name = event.target.name, place = [...part.querySelectorAll("form")].indexOf(form);
+  const name = event.target.name, position = [...part.querySelectorAll("form")].indexOf(form);
   await replaceParts(address, [part.id]).catch(() => location.assign(address));
   history.replaceState(null, "", address);
-  document.getElementById(part.id).querySelectorAll("form")[place]?.elements[name]?.focus();
+  document.getElementById(part.id).querySelectorAll("form")[position]?.elements[name]?.focus();
 });

@@ -153,6 +153,7 @@ function turning() {
     if (cell("change").split(",").every((code) => code === "-1")) return say("Choose what to change.");
     return latest("turn", `/api/translate?${values}`, (answer) => {
       ["source", "changed"].forEach((id, i) => Object.assign(at(id), { src: answer.images[i], hidden: false }));
+      at("read-as").textContent = answer.notes.length ? `${file.name}: ${answer.notes.join("; ")}.` : "";
     }, { method: "POST", body: file ?? "" });
   }
 

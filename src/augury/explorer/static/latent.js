@@ -38,6 +38,18 @@ function slider({ name, label, far }, value) {
   return box;
 }
 
+/** Why some directions could not be found, behind a summary; nothing where all were. */
+function reasons(skipped) {
+  const names = Object.keys(skipped);
+  if (!names.length) return [];
+  const box = document.createElement("details"), summary = document.createElement("summary"), list = document.createElement("ul");
+  box.id = "skipped-directions";
+  summary.textContent = names.length > 4 ? `${names.length} directions were not found` : `Not found: ${names.join(", ")}`;
+  list.append(...names.map((name) => Object.assign(document.createElement("li"), { textContent: `${name}: ${skipped[name]}.` })));
+  box.append(summary, list);
+  return [box];
+}
+
 async function listDirections() {
   let answer;
   try {
@@ -66,7 +78,7 @@ async function listDirections() {
   more.append(summary, rest);
   more.open = all.slice(ALWAYS).some((each) => Number(each.querySelector("input").value));
   listed = true;
-  at("sliders").replaceChildren(...all.slice(0, ALWAYS), ...(all.length > ALWAYS ? [more] : []), reset);
+  at("sliders").replaceChildren(...all.slice(0, ALWAYS), ...(all.length > ALWAYS ? [more] : []), reset, ...reasons(answer.skipped));
   redraw();
 }
 

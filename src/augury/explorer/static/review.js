@@ -14,8 +14,8 @@ function show(card) {
 
 function count(counts) {
   for (const [name, number] of Object.entries(counts)) {
-    const place = document.querySelector(`[data-count="${name}"]`);
-    if (place) place.textContent = number.toLocaleString("en");
+    const element = document.querySelector(`[data-count="${name}"]`);
+    if (element) element.textContent = number.toLocaleString("en");
   }
 }
 
