@@ -113,8 +113,8 @@ def finished(store: ShardStore, plan: ShardPlan, shard: int) -> Manifest | None:
 def complete(store: ShardStore, manifest: Manifest, sizes: Mapping[str, int] | None = None) -> bool:
     """Whether the files of a manifest are there in the size that it states.
 
-    `sizes` are those of `store.sizes()`, where many shards are checked. The store is asked for a file that differs from them or is
-    not among them, as it may have been written since.
+    `sizes` are those of `store.sizes()`, where many shards are checked. The store is asked for a file that differs from them or
+    is not among them, as it may have been written since.
     """
     listed = sizes or {}
     return all(
