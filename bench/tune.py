@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--time", default="30m", help="time of the search with its final training")
     parser.add_argument("--steps", type=int, default=200, help="steps of every training")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--folder", type=Path, default=Path("runs/bench-tune"))
     options = parser.parse_args()
     root = options.folder / "search"
