@@ -69,7 +69,7 @@ def main() -> None:
     if not (sky / "metadata.csv").exists():
         simulate(sky)
     settings = SETTINGS | {"train": SETTINGS["train"] | {"steps": options.steps}}
-    for until in ("score", "report"):  # the shapes are written before the trial, which takes longer than the rest
+    for until in ("generate", "report"):  # the shapes are written before the trial, which takes longer than the rest
         run = augury.run(
             str(sky),
             options.folder / "run",
