@@ -1,7 +1,7 @@
 """Simulated galaxies from FITS cut-outs to the verdict, and whether the generator keeps ellipticity and size.
 
 The simulation (examples/simulate_galaxies.py) gives 1,500 train cut-outs of 32 px, 5 % of them rings, and held-out cut-outs. A run trains
-the generator with the rotation-invariant policy, fills each class by 300 images and proves them. Shapes are compared as
+the recipe flow, fills each class by 300 images and proves them. Shapes are compared as
 examples/galaxy_shapes.py does, with real against real images as the baseline. A killed benchmark goes on where it stopped.
 """
 
@@ -26,7 +26,7 @@ from galaxy_shapes import table
 from simulate_galaxies import simulate
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "train": {"recipe": "rpgan", "steps": 400, "augment": "astronomy"},
+    "train": {"recipe": "flow", "steps": 4000},
     "generate": {"sampling_strategy": 300},
     "score": {"features": "classifier", "limit": 300},
     "prove": {
@@ -63,7 +63,7 @@ def main() -> None:
     """Simulate, run, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/galaxies"))
-    parser.add_argument("--steps", type=int, default=400, help="training steps of the generator")
+    parser.add_argument("--steps", type=int, default=4000, help="training steps of the generator")
     options = parser.parse_args()
     sky = options.folder / "sky"
     if not (sky / "metadata.csv").exists():
