@@ -13,8 +13,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 import augury
 from augury.cli.console import callbacks
+from augury.data import draw_contact_sheet
+from augury.pipeline.run_folder import Run
 from augury.settings import RunSettings
 from augury.validation import validated
 from augury.verdict import Verdict
@@ -25,6 +30,7 @@ sys.path.append(str(Path(__file__).parents[1] / "examples"))
 from galaxy_shapes import table
 from simulate_galaxies import simulate
 
+PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "galaxies.png"
 SETTINGS: dict[str, dict[str, Any]] = {
     "train": {"recipe": "flow", "steps": 4000},
     "generate": {"sampling_strategy": 300},
@@ -55,6 +61,19 @@ def answer(verdict: Verdict) -> list[dict[str, Any]]:
     return [each | {"verdict": _words(verdict) if each["arm"] == verdict.arm else ""} for each in rows]
 
 
+def sheet(run: Run) -> Image.Image:
+    """Ten train images and ten accepted generated ones of each class."""
+    settings, synthetic = RunSettings(**run.settings), run.synthetic
+    data = augury.load(run.metadata["source"], **settings.data.reading())
+    rows = {}
+    for label, name in enumerate(data.classes):
+        rows[f"{name}, real"] = data.images[np.flatnonzero((data.labels == label) & (run.split == 0))[:10]]
+        rows[f"{name}, generated"] = synthetic.images[
+            np.flatnonzero((synthetic.labels == label) & synthetic.accepted)[:10]
+        ]
+    return draw_contact_sheet(rows, least=48, most=64)
+
+
 def _words(verdict: Verdict) -> str:
     return f"{verdict.outcome}: {points(verdict.difference, verdict.low, verdict.high)} over {verdict.comparator}"
 
@@ -78,6 +97,7 @@ def main() -> None:
             callbacks=callbacks(False),
         )
         seconds = {stage: facts["seconds"] for stage, facts in run.state().items()}
+        sheet(run).save(PICTURE)
         proven = {"arms": answer(run.verdict), "sentence": run.verdict.sentence} if until == "report" else {}
         write(
             "galaxies",
