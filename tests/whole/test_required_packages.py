@@ -76,6 +76,8 @@ def test_the_target_installs_the_packages_and_runs_all_tests_that_need_one() -> 
     assert not left_out, f"add {', '.join(left_out)} to SCALE_TESTS in the Makefile"
 
 
-@pytest.mark.parametrize("page", ["docs/scale.md", "docs/tuning.md", "docs/faults.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/scale.md", "docs/sharding.md", "docs/tuning.md", "docs/faults.md", "CONTRIBUTING.md"]
+)
 def test_the_pages_name_the_target(page: str) -> None:
     assert "`make test-scale`" in (ROOT / page).read_text(encoding="utf-8")
