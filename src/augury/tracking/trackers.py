@@ -130,9 +130,9 @@ class WeightsAndBiases:
     def __init__(self, folder: Path, title: str, settings: Mapping[str, Any], identity: str) -> None:
         import wandb
 
-        self.package: Any = wandb
-        known = os.environ.get("WANDB_API_KEY") or wandb.api.api_key
-        self.run: Any = wandb.init(
+        self.package: Any = wandb  # so that types are the same where it is not installed
+        known = os.environ.get("WANDB_API_KEY") or self.package.api.api_key
+        self.run: Any = self.package.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=title,
             id=identity or None,
@@ -140,7 +140,7 @@ class WeightsAndBiases:
             config=dict(settings),
             resume="allow" if identity else None,
             mode=os.environ.get("WANDB_MODE") or (None if known else "offline"),
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=self.package.Settings(silent=True, console="off"),
         )
         self.identity = str(self.run.id)
 
