@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.whole.test_faces_page import stand_in
+from tests.helpers.cmu_faces import stand_in
 
 BENCH = Path(__file__).parents[2] / "bench"
 

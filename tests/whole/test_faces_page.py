@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augury.cli.commands import app
+from tests.helpers.cmu_faces import stand_in
 
 pytestmark = pytest.mark.slow
 
 PAGE = (Path(__file__).parents[2] / "docs" / "faces.md").read_text(encoding="utf-8")
-POSES, EXPRESSIONS = ("left", "right", "straight", "up"), ("angry", "happy", "neutral", "sad")
-
-
-def stand_in(path: Path, people: int = 10) -> None:
-    """Noise in the shape of the file: every person in every pose, with every expression, with sunglasses and without."""
-    rows = np.array(list(product([f"p{i}" for i in range(people)], POSES, EXPRESSIONS, ("open", "sunglasses"))))
-    images = np.random.default_rng(0).integers(0, 256, (len(rows), 60, 64), dtype=np.uint8)
-    np.savez(path, image=images, person=rows[:, 0], label=rows[:, 1], expression=rows[:, 2], eyes=rows[:, 3])
 
 
 def test_a_translator_is_trained_on_heads_and_turns_other_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
