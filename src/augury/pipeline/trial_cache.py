@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,10 +113,8 @@ def _read(file: Path) -> dict[str, Any]:
     """The contents of trial.json, which are checked; empty without that file."""
     if not file.exists():
         return {}
-    content = file.read_bytes()
-    parsed(_StoredTrial, content, str(file), "delete it and run the same command again, which repeats its trainings")
-    stored: dict[str, Any] = json.loads(content)
-    return stored
+    remedy = "delete it and run the same command again, which repeats its trainings"
+    return parsed(_StoredTrial, file.read_bytes(), str(file), remedy).model_dump(exclude_unset=True)
 
 
 def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:
